@@ -1,0 +1,1 @@
+"""Privacy-preserving master patient index for Thailand."""

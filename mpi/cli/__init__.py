@@ -1,0 +1,1 @@
+"""The mpi command. Every command imports what it needs inside itself."""

@@ -1,0 +1,1 @@
+"""Facility side: the only code that sees plaintext or facility keys."""

@@ -1,0 +1,1 @@
+"""Pure computing: comparison, match weights, decisions."""

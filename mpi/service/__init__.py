@@ -1,0 +1,1 @@
+"""Use cases: registration, location, matching. No gRPC, no SQL."""

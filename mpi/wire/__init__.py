@@ -1,0 +1,1 @@
+"""The only maps between protos and domain, and between errors and status."""
