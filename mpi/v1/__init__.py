@@ -1,0 +1,1 @@
+"""Generated from protos/mpi/v1 by protos/generate.py; never edited by hand."""
