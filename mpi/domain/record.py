@@ -1,0 +1,68 @@
+"""Encoded records: what the index knows of one facility's record of one person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mpi.domain.identifiers import IdentifierToken
+
+MAX_TOKENS = 16
+MAX_CHANNELS = 32
+MAX_POINTER_BYTES = 256
+MAX_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ChannelEncoding:
+    """One channel of a record: its bucket token and its vector there."""
+
+    channel: str
+    bucket: bytes
+    vector: bytes
+
+    def __repr__(self) -> str:
+        return f"ChannelEncoding({self.channel})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class EncodedDemographics:
+    """Everything that matching sees of a person.
+
+    Attributes:
+        profile: name of the encoding profile.
+        profile_digest: SHA-256 of the profile's encoding section, 32 bytes.
+        key_epoch: generation of the facilities' shared key.
+        tokens: identifier tokens, sorted, no two equal.
+        channels: channel encodings; a channel may occur more than once (previous name, alternative birth date).
+    """
+
+    profile: str
+    profile_digest: bytes
+    key_epoch: str
+    tokens: tuple[IdentifierToken, ...]
+    channels: tuple[ChannelEncoding, ...]
+
+    def __repr__(self) -> str:
+        kinds = [token.kind.value for token in self.tokens]
+        names = [encoding.channel for encoding in self.channels]
+        return f"EncodedDemographics({self.profile}, {self.key_epoch}, tokens={kinds}, channels={names})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class EncodedRecord:
+    """One facility's record of one person.
+
+    Attributes:
+        facility: facility code.
+        local_id_token: keyed hash of facility and local id; finds the record again.
+        pointer: the local id encrypted with a key that only the facility holds.
+        demographics: what matching sees.
+    """
+
+    facility: str
+    local_id_token: bytes
+    pointer: bytes
+    demographics: EncodedDemographics
+
+    def __repr__(self) -> str:
+        return f"EncodedRecord({self.facility}, {self.demographics!r})"
