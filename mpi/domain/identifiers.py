@@ -56,3 +56,24 @@ class IdentifierToken:
 
     def __repr__(self) -> str:
         return f"IdentifierToken({self.kind.value})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LocalIdToken:
+    """A keyed hash of a facility code and a local id: finds one facility's record."""
+
+    value: bytes
+
+    def __repr__(self) -> str:
+        return "LocalIdToken(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class EnterpriseId:
+    """An enterprise id used as a look-up key."""
+
+    value: str
+
+
+LocateKey = IdentifierToken | LocalIdToken | EnterpriseId
+"""What a person can be looked up by."""

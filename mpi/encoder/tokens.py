@@ -1,0 +1,60 @@
+"""Keyed tokens of numbers and local ids, and the pointer that only the facility can open."""
+
+from __future__ import annotations
+
+import hmac
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
+from mpi.encoder.keys import Epoch
+from mpi.errors import InputRejected
+
+_PAD = 32
+"""Local ids are padded to a multiple of this, so that a pointer's length does not tell theirs."""
+
+
+class Tokeniser:
+    """Makes the tokens of one epoch: HMAC-SHA256 under a key of its own for each kind of number."""
+
+    def __init__(self, epoch: Epoch) -> None:
+        self._keys = {kind: epoch.derive(f"token/{kind.value}") for kind in IdentifierKind}
+        self._local_id_key = epoch.derive("token/local_id")
+
+    def identifier(self, kind: IdentifierKind, value: str) -> IdentifierToken:
+        """Token of a normalised number; a passport's value is its country, a colon and its number."""
+        return IdentifierToken(kind, hmac.digest(self._keys[kind], value.encode(), "sha256"))
+
+    def local_id(self, facility: str, local_id: str) -> LocalIdToken:
+        """Token of a facility's local id: the same local id at two facilities gives two tokens."""
+        message = f"{facility}\x1f{local_id}".encode()
+        return LocalIdToken(hmac.digest(self._local_id_key, message, "sha256"))
+
+
+class PointerBox:
+    """Seals local ids into pointers and opens them again.
+
+    AES-SIV (RFC 5297) without a nonce: sealing a local id again gives the same pointer, so that registering an
+    unchanged record changes nothing. Equality of local ids inside one facility is all that it reveals.
+    """
+
+    def __init__(self, pointer_secret: bytes, facility: str) -> None:
+        self._cipher = AESSIV(pointer_secret)
+        self._facility = facility.encode()
+
+    def seal(self, local_id: str) -> bytes:
+        """Encrypt a local id."""
+        text = local_id.encode()
+        return self._cipher.encrypt(text + b"\x80" + bytes(-(len(text) + 1) % _PAD), [self._facility])
+
+    def open(self, pointer: bytes) -> str:
+        """Decrypt a pointer of this facility.
+
+        Raises:
+            InputRejected: the pointer was sealed by another facility or key, or was changed.
+        """
+        try:
+            return self._cipher.decrypt(pointer, [self._facility]).rstrip(b"\x00")[:-1].decode()
+        except (InvalidTag, ValueError):
+            raise InputRejected("pointer: not sealed by this facility's key") from None

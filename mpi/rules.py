@@ -1,0 +1,325 @@
+"""Linkage rule files: how demographics are encoded, and how encodings are weighed.
+
+A rule file is TOML with two tables. `[profile]` says how facilities encode; its digest travels in every record.
+`[model]` says how the index weighs and decides; its digest is the cause of every link. `linkage_rules/README.md`
+describes each key for those who write such files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from mpi.domain.identifiers import IdentifierKind
+from mpi.errors import RuleFileInvalid
+
+FIELDS = (
+    "given",
+    "family",
+    "given_skeleton",
+    "family_skeleton",
+    "birth_date",
+    "birth_year",
+    "birth_month",
+    "birth_day",
+    "birth_month_of_year",
+    "birth_day_of_year",
+    "sex",
+    "subdistrict",
+    "house",
+)
+"""Fields that an encoder derives from demographics; buckets and features are made of them."""
+
+CUTS = ("bigrams", "digits", "whole")
+DAYS = ("any", "exact", "default")
+ONLY = ("", "single_name", "young")
+
+ELSEWHERE = "elsewhere"
+"""Level of two records that both have a channel but share no bucket of it."""
+AGREE = "agree"
+DISAGREE = "disagree"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One field inside a channel's vector: how it is cut into grams and how many bits each gram sets."""
+
+    field: str
+    cut: str
+    hashes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel of a profile: the fields that name its bucket and those inside its vector."""
+
+    name: str
+    bucket: tuple[str, ...]
+    require: tuple[str, ...]
+    features: tuple[Feature, ...]
+    days: str
+    only: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """An encoding profile; `digest` (32 bytes) is the SHA-256 of its canonical JSON."""
+
+    name: str
+    normaliser: str
+    bits: int
+    diffusion: int
+    tokens: tuple[IdentifierKind, ...]
+    channels: tuple[Channel, ...]
+    digest: bytes
+
+    def channel_names(self) -> tuple[str, ...]:
+        """Return the channels' names in the order of the file, which is their order everywhere."""
+        return tuple(channel.name for channel in self.channels)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of agreement of a comparison.
+
+    Attributes:
+        name: what a steward reads.
+        similarity: least Hamming similarity (share of equal bits) of this level; 0 for the others.
+        m: probability of the level among records of one person.
+        u: probability of the level among records of two persons drawn at random.
+    """
+
+    name: str
+    similarity: float
+    m: float
+    u: float
+
+    @property
+    def weight(self) -> float:
+        """Match weight in bits: log2(m/u) (Fellegi and Sunter 1969)."""
+        return math.log2(self.m / self.u)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is compared, a channel or an identifier kind, and its levels from the most to the least alike."""
+
+    on: str
+    levels: tuple[Level, ...]
+
+    def level(self, name: str) -> Level:
+        """Return the level of that name; KeyError when there is none."""
+        for level in self.levels:
+            if level.name == name:
+                return level
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRules:
+    """When a weight is enough, and what else it takes.
+
+    Attributes:
+        link: least match weight of a link, in bits.
+        review: least match weight of a possible link, in bits.
+        margin: how far the runner-up must stay behind, in bits.
+        demographics: least weight of the channels alone when a number agrees, in bits.
+        shared_phone: least match weight of a possible link when the phone agrees, in bits.
+        anchor: channel whose agreement a link without a number needs.
+        anchor_level: least level of that agreement.
+        veto: identifier kinds of which a person has only one: two different ones forbid a link.
+        identifying: identifier kinds whose agreement can stand in for the anchor.
+        candidate_similarity: least similarity at which a record in a shared bucket is weighed at all.
+        most_members: an identity of this many records takes no further record without a person's word.
+    """
+
+    link: float
+    review: float
+    margin: float
+    demographics: float
+    shared_phone: float
+    anchor: str
+    anchor_level: str
+    veto: tuple[IdentifierKind, ...]
+    identifying: tuple[IdentifierKind, ...]
+    candidate_similarity: Mapping[str, float]
+    most_members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """How encodings are weighed; `digest` (hex) is the SHA-256 of its canonical JSON."""
+
+    provenance: str
+    comparisons: Mapping[str, Comparison]
+    decision: DecisionRules
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A whole rule file."""
+
+    profile: Profile
+    model: Model
+
+
+def rule_file(name_or_path: str) -> Path:
+    """Find a rule file: a path as it is, a bare name such as "th-v1" among the files that are shipped."""
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.parent != Path():
+        return path
+    shipped = Path(str(resources.files("mpi"))) / "linkage_rules"
+    if not shipped.is_dir():  # a source checkout keeps them beside the package
+        shipped = Path(__file__).resolve().parent.parent / "linkage_rules"
+    return shipped / f"{name_or_path}.toml"
+
+
+def load_rules(path: Path) -> Rules:
+    """Read and check a rule file.
+
+    Raises:
+        RuleFileInvalid: listing every problem found.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RuleFileInvalid(path, ["no such rule file"]) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RuleFileInvalid(path, [f"not readable as TOML ({error})"]) from None
+    reader = _Reader(path)
+    rules = reader.rules(table)
+    if reader.problems or rules is None:
+        raise RuleFileInvalid(path, reader.problems)
+    return rules
+
+
+def _digest(table: Any) -> bytes:
+    text = json.dumps(table, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).digest()
+
+
+class _Reader:
+    """Turns tables into rules and collects every problem on the way."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[str] = []
+
+    def rules(self, table: dict[str, Any]) -> Rules | None:
+        for key in table.keys() - {"profile", "model"}:
+            self.problems.append(f"[{key}] is not a table of a rule file")
+        for key in ("profile", "model"):
+            if not isinstance(table.get(key), dict):
+                self.problems.append(f"[{key}] is missing")
+        if self.problems:
+            return None
+        try:
+            profile = self._profile(table["profile"])
+            return Rules(profile, self._model(table["model"], profile))
+        except (KeyError, TypeError, ValueError) as error:
+            self.problems.append(f"{type(error).__name__} at {error}")
+            return None
+
+    def _take(self, where: str, table: dict[str, Any], allowed: Iterable[str]) -> None:
+        for key in table.keys() - set(allowed):
+            self.problems.append(f"{where}.{key} is not a known key")
+
+    def _need(self, where: str, holds: bool, problem: str) -> None:
+        if not holds:
+            self.problems.append(f"{where}: {problem}")
+
+    def _kinds(self, where: str, names: Iterable[str]) -> tuple[IdentifierKind, ...]:
+        known = {kind.value: kind for kind in IdentifierKind}
+        names = list(names)
+        self._need(where, set(names) <= known.keys(), f"identifier kinds are {', '.join(known)}")
+        return tuple(known[name] for name in names if name in known)
+
+    def _profile(self, table: dict[str, Any]) -> Profile:
+        self._take("profile", table, ("name", "normaliser", "bits", "diffusion", "tokens", "channel"))
+        bits = int(table["bits"])
+        self._need("profile.bits", 64 <= bits <= 65536 and bits & (bits - 1) == 0, "a power of two from 64 to 65536")
+        diffusion = int(table["diffusion"])
+        self._need("profile.diffusion", 1 <= diffusion <= 16, "1 to 16")
+        channels = tuple(self._channel(entry) for entry in table["channel"])
+        names = [channel.name for channel in channels]
+        self._need("profile.channel", len(set(names)) == len(names) > 0, "each channel has a name of its own")
+        tokens = self._kinds("profile.tokens", table["tokens"])
+        return Profile(table["name"], table["normaliser"], bits, diffusion, tokens, channels, _digest(table))
+
+    def _channel(self, table: dict[str, Any]) -> Channel:
+        where = f"profile.channel {table.get('name', '?')}"
+        self._take(where, table, ("name", "bucket", "require", "features", "days", "only"))
+        name = table["name"]
+        self._need(where, isinstance(name, str) and 0 < len(name) <= 16 and name.isalnum(), "name is 1-16 letters")
+        features = tuple(Feature(str(field), str(cut), int(hashes)) for field, cut, hashes in table["features"])
+        fields = [*table["bucket"], *table["require"], *(feature.field for feature in features)]
+        self._need(where, set(fields) <= set(FIELDS), f"fields are {', '.join(FIELDS)}")
+        self._need(where, all(f.cut in CUTS for f in features), f"features are cut by {', '.join(CUTS)}")
+        self._need(where, all(1 <= f.hashes <= 512 for f in features), "a gram sets 1 to 512 bits")
+        days, only = table.get("days", "any"), table.get("only", "")
+        self._need(where, days in DAYS, f"days is one of {', '.join(DAYS)}")
+        self._need(where, only in ONLY, f"only is one of {', '.join(ONLY[1:])}")
+        return Channel(name, tuple(table["bucket"]), tuple(table["require"]), features, days, only)
+
+    def _model(self, table: dict[str, Any], profile: Profile) -> Model:
+        self._take("model", table, ("provenance", "comparison", "decision"))
+        comparisons = {entry["on"]: self._comparison(entry, profile) for entry in table["comparison"]}
+        for name in (*profile.channel_names(), *(kind.value for kind in profile.tokens)):
+            self._need("model.comparison", name in comparisons, f"nothing says how to weigh {name}")
+        decision = self._decision(table["decision"], profile, comparisons)
+        return Model(table["provenance"], comparisons, decision, _digest(table).hex())
+
+    def _comparison(self, table: dict[str, Any], profile: Profile) -> Comparison:
+        where = f"model.comparison {table['on']}"
+        self._take(where, table, ("on", "levels"))
+        levels = []
+        for entry in table["levels"]:
+            self._take(where, entry, ("level", "similarity", "m", "u"))
+            level = Level(entry["level"], float(entry.get("similarity", 0.0)), float(entry["m"]), float(entry["u"]))
+            self._need(where, 0 < level.m <= 1 and 0 < level.u <= 1, f"{level.name}: m and u lie in (0, 1]")
+            levels.append(level)
+        names = [level.name for level in levels]
+        if table["on"] in profile.channel_names():
+            self._need(where, names[-1] == ELSEWHERE and len(names) > 1, f"the last level is {ELSEWHERE}")
+            cuts = [level.similarity for level in levels[:-1]]
+            self._need(where, cuts == sorted(cuts, reverse=True) and cuts[-1] == 0, "similarities fall to 0")
+        else:
+            self._kinds(where, [table["on"]])
+            self._need(where, names == [AGREE, DISAGREE], f"levels are {AGREE}, {DISAGREE}")
+        return Comparison(table["on"], tuple(levels))
+
+    def _decision(
+        self, table: dict[str, Any], profile: Profile, comparisons: Mapping[str, Comparison]
+    ) -> DecisionRules:
+        where = "model.decision"
+        self._take(where, table, DecisionRules.__slots__)
+        number: Callable[[str], float] = lambda key: float(table[key])  # noqa: E731 (one word for six rows below)
+        anchor, anchor_level = table["anchor"], table["anchor_level"]
+        self._need(where, anchor in profile.channel_names(), "anchor is a channel of the profile")
+        if anchor in comparisons:
+            names = [level.name for level in comparisons[anchor].levels]
+            self._need(where, anchor_level in names, "anchor_level is a level of the anchor")
+        least = {name: float(value) for name, value in table["candidate_similarity"].items()}
+        self._need(where, least.keys() == set(profile.channel_names()), "candidate_similarity names every channel")
+        self._need(where, table["review"] <= table["link"], "review is not above link")
+        return DecisionRules(
+            link=number("link"),
+            review=number("review"),
+            margin=number("margin"),
+            demographics=number("demographics"),
+            shared_phone=number("shared_phone"),
+            anchor=anchor,
+            anchor_level=anchor_level,
+            veto=self._kinds(where, table["veto"]),
+            identifying=self._kinds(where, table["identifying"]),
+            candidate_similarity=least,
+            most_members=int(table["most_members"]),
+        )
