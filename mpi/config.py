@@ -1,0 +1,128 @@
+"""Settings of the server: a TOML file, checked as a whole before anything is opened.
+
+Secrets never stand in it: it names the files that hold them. Paths are relative to the file's own folder.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mpi.errors import ConfigInvalid
+
+DEFAULT_LISTEN = "127.0.0.1:7443"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Files of mutual TLS: the server's certificate chain and key, and the authority that clients must be from."""
+
+    certificate: Path
+    key: Path
+    client_authority: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Settings of `mpi serve`.
+
+    Attributes:
+        data: folder of the store and the index.
+        service_key: file of the centre's own secrets; made at the first start; belongs on another mount than `data`.
+        listen: address and port; port 0 takes any free one.
+        rules: name or path of the rule file.
+        key_epochs: names of the facility key epochs whose records are accepted.
+        tls: files of mutual TLS; None serves plain text, on loopback addresses only.
+    """
+
+    data: Path
+    service_key: Path
+    listen: str
+    rules: str
+    key_epochs: tuple[str, ...]
+    tls: TlsFiles | None
+
+
+_KEYS = {"listen", "rules", "service_key", "key_epochs", "tls"}
+_TLS_KEYS = {"certificate", "key", "client_authority"}
+
+
+def load_config(data: Path, path: Path | None, *, listen: str | None = None, insecure: bool = False) -> ServerConfig:
+    """Read the settings of a server.
+
+    Args:
+        data: folder of the store and the index.
+        path: the TOML file; without it there is no TLS, and `insecure` must say that this is meant.
+        listen: replaces the file's `listen`.
+        insecure: serve without TLS, on loopback only.
+
+    Raises:
+        ConfigInvalid: a setting is missing, unknown or unusable.
+    """
+    table = _read(path) if path else {}
+    base = path.parent if path else Path()
+    for key in table.keys() - _KEYS:
+        raise ConfigInvalid(key, f"not a setting; the settings are {', '.join(sorted(_KEYS))}")
+    tls = None
+    if insecure:
+        if "tls" in table:
+            raise ConfigInvalid("--insecure", f"contradicts [tls] in {path}; give one of the two")
+    else:
+        tls = _tls(table.get("tls"), base, path)
+    service_key = table.get("service_key")
+    return ServerConfig(
+        data=data,
+        service_key=base / service_key if service_key else data.with_name(data.name + "-keys") / "service.json",
+        listen=listen or table.get("listen", DEFAULT_LISTEN),
+        rules=_rules(table.get("rules", "th-v1"), base),
+        key_epochs=_epochs(table.get("key_epochs"), base),
+        tls=tls,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid("--config", f"{path} cannot be read ({type(error).__name__})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigInvalid("--config", f"{path} is not TOML ({error})") from None
+
+
+def _tls(table: Any, base: Path, path: Path | None) -> TlsFiles:
+    if table is None:
+        where = f"add a [tls] table to {path}" if path else "name a file with --config that has a [tls] table"
+        raise ConfigInvalid(
+            "tls", f"{where} (development certificates: `mpi certs dev`), or serve loopback only with --insecure"
+        )
+    if not isinstance(table, dict) or table.keys() != _TLS_KEYS:
+        raise ConfigInvalid("tls", f"holds exactly {', '.join(sorted(_TLS_KEYS))}")
+    files = {key: base / str(value) for key, value in table.items()}
+    for key, file in files.items():
+        if not file.is_file():
+            raise ConfigInvalid(f"tls.{key}", f"{file}: no such file")
+    return TlsFiles(**files)
+
+
+def _rules(name: Any, base: Path) -> str:
+    if not isinstance(name, str):
+        raise ConfigInvalid("rules", "is the name or the path of a rule file")
+    return str(base / name) if name.endswith(".toml") else name
+
+
+def _epochs(value: Any, base: Path) -> tuple[str, ...]:
+    """Names of epochs: a list, or the path of the epochs.json that `mpi keys new` writes."""
+    if isinstance(value, str):
+        file = base / value
+        try:
+            value = json.loads(file.read_text(encoding="utf-8"))["epochs"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ConfigInvalid("key_epochs", f"{file} is not an epochs.json as `mpi keys new` writes it") from None
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) and name for name in value):
+        raise ConfigInvalid(
+            "key_epochs", "names the key epochs to accept: a list of names, or the path of a key ring's epochs.json"
+        )
+    return tuple(value)

@@ -1,0 +1,108 @@
+"""How the index is kept at rest: keyed keys, and values that only the at-rest key opens.
+
+Record numbers are encrypted under a key of their own in every channel, so that the rows of one record cannot be
+joined across channels by whoever holds the files alone: that join is what the structure attack needs. Everything is
+deterministic, so an index rebuilt from the store is byte for byte the index that grew.
+"""
+
+from __future__ import annotations
+
+import hmac
+import uuid
+
+import numpy as np
+import numpy.typing as npt
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from mpi.errors import IndexCorrupt
+from mpi.keyfiles import derive
+
+BLOCK = 16
+_KEY_PREFIX = 16
+
+Numbers = npt.NDArray[np.int64]
+"""Record numbers."""
+
+
+class BlockCipher:
+    """A keyed permutation of 16-byte blocks (single-block AES-256): each value has one ciphertext under one key.
+
+    Every block that is encrypted under a key is distinct by construction (a record number, an enterprise id), which
+    is the one case in which encrypting block by block gives nothing away.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 (single distinct blocks, see above)
+
+    def seal(self, blocks: bytes) -> bytes:
+        """Encrypt blocks, each by itself."""
+        return self._cipher.encryptor().update(blocks)
+
+    def open(self, blocks: bytes) -> bytes:
+        """Decrypt blocks, each by itself."""
+        return self._cipher.decryptor().update(blocks)
+
+    def seal_number(self, number: int) -> bytes:
+        """Encrypt a record number."""
+        return self.seal(number.to_bytes(BLOCK, "little"))
+
+    def open_numbers(self, blocks: bytes) -> Numbers:
+        """Decrypt record numbers.
+
+        Raises:
+            IndexCorrupt: a block is not the encryption of a record number under this key.
+        """
+        halves = np.frombuffer(self.open(blocks), dtype="<i8").reshape(-1, 2)
+        if halves[:, 1].any() or (halves[:, 0] < 0).any():
+            raise IndexCorrupt("an entry of the index does not decrypt; the key is another one or the file is damaged")
+        return halves[:, 0]
+
+    def seal_eid(self, eid: str) -> bytes:
+        """Encrypt an enterprise id."""
+        return self.seal(uuid.UUID(eid).bytes)
+
+    def open_eid(self, block: bytes) -> str:
+        """Decrypt an enterprise id."""
+        return str(uuid.UUID(bytes=self.open(block)))
+
+
+class Sealer:
+    """The keys of an index."""
+
+    def __init__(self, at_rest: bytes) -> None:
+        self._at_rest = at_rest
+        self._name_key = derive(at_rest, "index/name")
+        self._values = AESSIV(derive(at_rest, "index/value", 64))
+        self.record_key = BlockCipher(derive(at_rest, "index/record"))
+        self.record_value = BlockCipher(derive(at_rest, "index/record-eid"))
+        self._channels: dict[str, BlockCipher] = {}
+
+    def channel(self, channel: str) -> BlockCipher:
+        """Cipher of the record numbers of one channel."""
+        if channel not in self._channels:
+            self._channels[channel] = BlockCipher(derive(self._at_rest, f"index/channel/{channel}"))
+        return self._channels[channel]
+
+    def name(self, table: str, *parts: bytes) -> bytes:
+        """Key of an entry: 16 bytes of HMAC-SHA256 over table and parts, so that no token stands in the file."""
+        message = b"\x1f".join((table.encode(), *parts))
+        return hmac.digest(self._name_key, message, "sha256")[:_KEY_PREFIX]
+
+    def seal(self, key: bytes, content: bytes) -> bytes:
+        """Encrypt a value; its key is authenticated with it, so values cannot be swapped."""
+        return self._values.encrypt(content, [key])
+
+    def open(self, key: bytes, sealed: bytes) -> bytes:
+        """Decrypt a value.
+
+        Raises:
+            IndexCorrupt: the value was changed, moved, or sealed with another key.
+        """
+        try:
+            return self._values.decrypt(sealed, [key])
+        except InvalidTag:
+            raise IndexCorrupt(
+                "an entry of the index does not decrypt; the key is another one or the file is damaged"
+            ) from None

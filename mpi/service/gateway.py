@@ -1,0 +1,124 @@
+"""The gateway: checks what arrives, and re-keys it before anything else sees it.
+
+Tokens become HMAC-SHA256 under the gateway's keys; vectors pass a secret permutation and mask of their bits, bound
+to their bucket, which leaves every Hamming distance inside the bucket as it was. So a thief of the database who
+holds a facility's key cannot try guesses against it, and nothing from before the gateway is stored or logged.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
+from mpi.domain.record import ChannelEncoding, EncodedDemographics, EncodedRecord
+from mpi.errors import Reason, RecordRejected
+from mpi.keyfiles import derive
+from mpi.rules import Profile
+from mpi.store.packing import pack_record
+
+
+class Gateway:
+    """Admits records of one profile and known key epochs, re-keyed under a secret of the centre."""
+
+    def __init__(self, secret: bytes, profile: Profile, epochs: Collection[str]) -> None:
+        self._profile = profile
+        self._epochs = frozenset(epochs)
+        self._tokens = {kind: derive(secret, f"token/{kind.value}") for kind in IdentifierKind}
+        self._content = derive(secret, "content")
+        self._local_id = derive(secret, "token/local_id")
+        self._channels = {
+            name: (derive(secret, f"bucket/{name}"), derive(secret, f"vector/{name}"))
+            for name in profile.channel_names()
+        }
+
+    def record(self, record: EncodedRecord) -> EncodedRecord:
+        """Admit a record.
+
+        Raises:
+            RecordRejected: wrong profile, unknown epoch or channel, or a vector of the wrong length.
+        """
+        return EncodedRecord(
+            record.facility,
+            self.local_id(LocalIdToken(record.local_id_token)).value,
+            record.pointer,
+            self.demographics(record.demographics),
+        )
+
+    def demographics(self, demographics: EncodedDemographics) -> EncodedDemographics:
+        """Admit demographics; raises as `record` does."""
+        self._check(demographics)
+        return EncodedDemographics(
+            demographics.profile,
+            demographics.profile_digest,
+            demographics.key_epoch,
+            tuple(sorted(self.identifier(token) for token in demographics.tokens)),
+            tuple(self._rekey(demographics.channels)),
+        )
+
+    def content_digest(self, record: EncodedRecord) -> bytes:
+        """Keyed digest of a record as it arrived, 32 bytes: equal for equal content, and nothing else is kept of it."""
+        return hmac.digest(self._content, pack_record(record), "sha256")
+
+    def identifier(self, token: IdentifierToken) -> IdentifierToken:
+        """Re-key the token of a number."""
+        return IdentifierToken(token.kind, hmac.digest(self._tokens[token.kind], token.value, "sha256"))
+
+    def local_id(self, token: LocalIdToken) -> LocalIdToken:
+        """Re-key the token of a local id."""
+        return LocalIdToken(hmac.digest(self._local_id, token.value, "sha256"))
+
+    def _check(self, demographics: EncodedDemographics) -> None:
+        profile = self._profile
+        if demographics.profile_digest != profile.digest:
+            raise RecordRejected(
+                Reason.PROFILE_MISMATCH,
+                "demographics.profile_digest",
+                f"this index compares records of profile {profile.name}, digest {profile.digest.hex()[:12]}; "
+                "encode again with that file",
+            )
+        if demographics.key_epoch not in self._epochs:
+            known = ", ".join(sorted(self._epochs)) or "none"
+            raise RecordRejected(
+                Reason.KEY_EPOCH_UNKNOWN, "demographics.key_epoch", f"this index accepts the key epochs: {known}"
+            )
+        kinds = set(profile.tokens)
+        if any(token.kind not in kinds for token in demographics.tokens):
+            raise RecordRejected(Reason.RECORD_MALFORMED, "demographics.tokens.kind", "not in the profile")
+        for encoding in demographics.channels:
+            if encoding.channel not in self._channels:
+                raise RecordRejected(Reason.RECORD_MALFORMED, "demographics.channels.channel", "not in the profile")
+            if len(encoding.vector) * 8 != profile.bits:
+                raise RecordRejected(
+                    Reason.RECORD_MALFORMED,
+                    "demographics.channels.vector",
+                    f"{profile.bits // 8} bytes are expected",
+                )
+
+    def _rekey(self, encodings: Sequence[ChannelEncoding]) -> list[ChannelEncoding]:
+        if not encodings:
+            return []
+        bits = self._profile.bits
+        size = bits // 8
+        masks, orders = bytearray(), bytearray()
+        buckets = []
+        for encoding in encodings:
+            bucket_key, vector_key = self._channels[encoding.channel]
+            buckets.append(hmac.digest(bucket_key, encoding.bucket, "sha256"))
+            seed = hmac.digest(vector_key, encoding.bucket, "sha256")
+            stream = Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor().update(bytes(size + 2 * bits))
+            masks += stream[:size]
+            orders += stream[size:]
+        # Sorting random numbers gives the permutation; a stable sort settles ties the same way every time.
+        keys = np.frombuffer(orders, dtype="<u2").reshape(-1, bits)
+        order = np.argsort(keys, axis=1, kind="stable")
+        vectors = np.frombuffer(b"".join(e.vector for e in encodings), dtype=np.uint8).reshape(-1, size)
+        moved = np.packbits(np.take_along_axis(np.unpackbits(vectors, axis=1), order, axis=1), axis=1)
+        moved ^= np.frombuffer(masks, dtype=np.uint8).reshape(-1, size)
+        return [
+            ChannelEncoding(encoding.channel, bucket, vector.tobytes())
+            for encoding, bucket, vector in zip(encodings, buckets, moved, strict=True)
+        ]

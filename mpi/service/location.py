@@ -1,0 +1,33 @@
+"""Location: which facilities hold records of a person, and under which pointer."""
+
+from __future__ import annotations
+
+from mpi.domain.identifiers import EnterpriseId, IdentifierToken, LocateKey
+from mpi.domain.identity import Identity
+from mpi.index.lmdb_index import Index
+from mpi.service.gateway import Gateway
+
+
+class Locator:
+    """The use case behind `Locate`. It reads the index alone, so it answers while the database is down."""
+
+    def __init__(self, gateway: Gateway, index: Index) -> None:
+        self._gateway = gateway
+        self._index = index
+
+    def locate(self, key: LocateKey) -> tuple[Identity, ...]:
+        """Find the identities that a key leads to: none, one, or several that carry the same number unlinked."""
+        with self._index.reading() as reader:
+            return reader.locate(self._rekeyed(key))
+
+    def revision(self) -> int:
+        """Revision of the store that the index stands at."""
+        with self._index.reading() as reader:
+            return reader.revision()
+
+    def _rekeyed(self, key: LocateKey) -> LocateKey:
+        if isinstance(key, EnterpriseId):
+            return key
+        if isinstance(key, IdentifierToken):
+            return self._gateway.identifier(key)
+        return self._gateway.local_id(key)
