@@ -1536,24 +1536,38 @@ def _led_vowel(text: str, first: str, onset: str, there: int, extra: int, found:
         _close(text, onset + "e", there, price, found)
 
 
+_FINAL_R: Final = re.compile("(?<=[aeo])r(?![aeiouy])")
+_FINAL_ER: Final = re.compile("er(?![aeiouy])")
+_FINAL_W: Final = re.compile("(?<=[ae])w(?![aeiouy])")
+_ENGLISH_U: Final = re.compile("(?<![os])u(?=[nt]t|nn|n?ch|tch|nj|ks|k|tr|mp)|(?<=^n)u(?=t)|(?<=^t)u(?=n)|(?<=^th)u(?=n)")
+_SILENT_E: Final = re.compile("(?<=[aiou][dklnst])e$")
 _FOLD_STEPS: Final = (
-    ("ph", "p"), ("th", "t"), ("kh", "k"), ("ch", "j"), ("v", "w"), ("ee", "i"), ("oo", "u"), ("ou", "u"),
-    ("ar", "a"), ("or", "o"), ("ue", "u"), ("eu", "u"), ("ae", "e"), ("ay", "ai"), ("ei", "ai"), ("b", "p"),
-    ("d", "t"), ("g", "k"),
+    ("sh", "ch"), ("ph", "p"), ("th", "t"), ("kh", "k"), ("ch", "j"), ("c", "k"), ("z", "s"), ("v", "w"),
+    ("ee", "i"), ("oo", "u"), ("ou", "u"), ("ue", "u"), ("eu", "u"), ("ae", "e"), ("ay", "ai"), ("ei", "ai"),
+    ("b", "p"), ("d", "t"), ("g", "k"),
 )  # fmt: skip
+_FINAL_S: Final = re.compile("[js](?=[jklmnpstw]|$)")
+_FINAL_L: Final = re.compile("[lr](?=[jkmnpstw]|$)")
 _REPEAT: Final = re.compile(r"(.)\1+")
 _NOT_CONSONANT: Final = dict.fromkeys(map(ord, "aeiou"))
 
 
 def fold(latin: str) -> str:
-    """Latin form in which RTGS and usual personal spellings of one name are mostly equal."""
+    """Latin form in which RTGS and usual personal spellings of one name are mostly equal.
+
+    Personal spellings mark vowel length (ee, oo, ar, or), write English u for a short a (Nutt-, Thun-), keep letters
+    of the Thai spelling that are not heard (sri, final -s -j -l) and do not tell aspirated from plain consonants.
+    """
     folded = _NOT_LATIN.sub("", latin.lower())
+    folded = _SILENT_E.sub("", folded).replace("sri", "si")
+    folded = _FINAL_ER.sub("oe", folded)
+    folded = _FINAL_R.sub("", folded)
+    folded = _FINAL_W.sub("o", folded)
+    folded = _ENGLISH_U.sub("a", folded)
     for spelling, sound in _FOLD_STEPS:
         folded = folded.replace(spelling, sound)
-    if folded[-1:] in ("l", "r"):
-        folded = folded[:-1] + "n"
-    elif folded[-1:] in ("j", "s", "z", "c"):
-        folded = folded[:-1] + "t"
+    folded = _FINAL_S.sub("t", folded).replace("ts", "s").replace("tj", "j")
+    folded = _FINAL_L.sub("n", folded)
     folded = folded.replace("y", "i").replace("r", "l").replace("h", "")
     return _REPEAT.sub(r"\1", folded)
 
