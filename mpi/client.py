@@ -1,19 +1,22 @@
-"""The client: synchronous, with a deadline on every call, and errors of `mpi.errors` instead of gRPC's.
+"""A client of the index: calls become methods, messages become words of the domain, status becomes errors.
 
 Usage::
 
-    with Client("index.example:7443", certificates=Path("certs/exchange-cdes")) as client:
-        for identity in client.locate(key, Purpose.TREAT).identities:
-            print(identity.eid, identity.locations)
+    with mpi.Client(address="mpi.example.go.th:7443", certificates=Path("certs/facility-10661")) as client:
+        client.register(record)
+        client.locate(key, PurposeOfUse.TREAT)
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import queue
+import ssl
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -23,88 +26,137 @@ import grpc
 from mpi.domain.identifiers import LocateKey
 from mpi.domain.identity import Decision, Identity, MatchCandidate, Registration
 from mpi.domain.record import EncodedDemographics, EncodedRecord
-from mpi.errors import ConfigInvalid, RecordRejected
+from mpi.errors import ConfigInvalid, MpiError, RecordRejected, ServiceUnavailable
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.v1 import locator_service_pb2_grpc, registry_service_pb2_grpc
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.wire import convert
-from mpi.wire.status import error_in
+from mpi.wire.convert import PurposeOfUse
+from mpi.wire.status import from_wire
 
-Answer = TypeVar("Answer")
+__all__ = [
+    "BatchLocated",
+    "BatchRegistered",
+    "Client",
+    "Located",
+    "Matched",
+    "PurposeOfUse",
+    "Registered",
+]
 
-_RETRIES = json.dumps(
+BATCHES_IN_FLIGHT = 4
+"""Batches sent ahead of the answers: enough to keep the server busy, few enough to lose little."""
+
+_SERVICE_CONFIG = json.dumps(
     {
         "methodConfig": [
             {
-                # Every call may be repeated: reads change nothing, and registering twice changes nothing.
-                "name": [{"service": "mpi.v1.RegistryService"}, {"service": "mpi.v1.LocatorService"}],
+                # Every call may be repeated: lookups read, and registering the same content again changes nothing.
+                "name": [{}],
                 "retryPolicy": {
                     "maxAttempts": 4,
                     "initialBackoff": "0.1s",
                     "maxBackoff": "2s",
-                    "backoffMultiplier": 2,
+                    "backoffMultiplier": 3,
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
             }
         ]
     }
 )
-_MAX_MESSAGE_BYTES = 4 << 20
+_OPTIONS = (
+    ("grpc.service_config", _SERVICE_CONFIG),
+    # A thousand persons with all their locations can pass gRPC's default of 4 MiB.
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
 
-
-class Purpose(StrEnum):
-    """Why a lookup is made (HL7 v3 PurposeOfUse)."""
-
-    TREAT = "TREAT"
-    ETREAT = "ETREAT"
-    BTG = "BTG"
-    HPAYMT = "HPAYMT"
-    PUBHLTH = "PUBHLTH"
-    HRESCH = "HRESCH"
-    PATRQT = "PATRQT"
-    HOPERAT = "HOPERAT"
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
-    """Answer to a lookup: identities, and the revision token of the state it was answered from."""
+class Registered:
+    """What became of one record.
 
-    identities: tuple[Identity, ...]
+    Attributes:
+        registration: its identity, and how it came there.
+        revision: token that a lookup can demand with `at_least`, so that it sees this record.
+    """
+
+    registration: Registration
     revision: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRegistered:
-    """Answer to one batch: its cursor, what became of each record, and the revision token after it."""
+    """A batch that is durable.
+
+    Attributes:
+        cursor: the sender's own position; sending goes on after the last one that came back.
+        outcomes: for each record, in order, what became of it or why it was not taken.
+        revision: token that a lookup can demand with `at_least`, so that it sees this batch.
+    """
 
     cursor: bytes
     outcomes: tuple[Registration | RecordRejected, ...]
     revision: bytes
 
 
-class Client:
-    """A connection to the index.
+@dataclass(frozen=True, slots=True)
+class Located:
+    """The identities that a key belongs to, and the token of the state that was answered from."""
 
-    Parameters:
-        address: host and port.
-        certificates: folder with ca.pem, cert.pem and key.pem; None speaks plain text, to loopback only.
-        timeout: seconds that a call may take.
+    identities: tuple[Identity, ...]
+    revision: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLocated:
+    """For each key, in order, its identities or why it was not looked up."""
+
+    answers: tuple[tuple[Identity, ...] | RecordRejected, ...]
+    revision: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The identities that came near, nearest first, and what registering the same demographics would lead to."""
+
+    candidates: tuple[MatchCandidate, ...]
+    decision: Decision
+    revision: bytes
+
+
+class Client:
+    """A connection to an index. Threads may share it; close it, or use it as a context manager.
+
+    Args:
+        address: host and port, such as "mpi.example.go.th:7443".
+        certificates: folder with ca.pem, cert.pem and key.pem; without it plain text is spoken, to this machine only.
+        timeout: deadline of a call in seconds; for a stream, the longest wait for the answer to a batch.
+
+    Raises:
+        ConfigInvalid: a certificate file is unusable, or plain text was asked for across a network.
+
+    Every method raises the `MpiError` that the server meant, and ServiceUnavailable when it cannot be reached
+    within the deadline; calls that find it unavailable have been repeated a few times by then.
     """
 
-    def __init__(self, address: str, *, certificates: Path | None = None, timeout: float = 10.0) -> None:
+    def __init__(self, *, address: str, certificates: Path | None = None, timeout: float = 10.0) -> None:
+        self._address = address
         self._timeout = timeout
-        options = [
-            ("grpc.service_config", _RETRIES),
-            ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-        ]
+        self._secure = certificates is not None
         if certificates is None:
-            _must_be_loopback(address)
-            self._channel = grpc.insecure_channel(address, options)
+            _check_loopback(address)
+            self._channel = grpc.insecure_channel(address, _OPTIONS)
         else:
-            self._channel = grpc.secure_channel(address, _credentials(certificates), options)
-        self._registry = registry_service_pb2_grpc.RegistryServiceStub(self._channel)
-        self._locator = locator_service_pb2_grpc.LocatorServiceStub(self._channel)
+            self._channel = grpc.secure_channel(address, _credentials(certificates), _OPTIONS)
+        self._registry: Any = registry_service_pb2_grpc.RegistryServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._locator: Any = locator_service_pb2_grpc.LocatorServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __repr__(self) -> str:
+        return f"Client({self._address}, {'mutual TLS' if self._secure else 'plain text'})"
 
     def __enter__(self) -> Self:
         return self
@@ -118,106 +170,218 @@ class Client:
         """Close the connection; calls under way are cancelled."""
         self._channel.close()
 
-    def register(self, record: EncodedRecord) -> tuple[Registration, bytes]:
-        """Register one record; returns what became of it and a revision token."""
-        request = registry_pb2.RegisterRequest(record=convert.record_out(record))
-        response = self._call(self._registry.Register, request)
-        return convert.registration_in(response.registration), response.revision
+    def register(self, record: EncodedRecord) -> Registered:
+        """Store one record and link it (compare IHE ITI-93); the same content again changes nothing.
 
-    def register_batches(
-        self, batches: Iterable[tuple[bytes, Sequence[EncodedRecord]]], *, timeout: float | None = None
-    ) -> Iterator[BatchRegistered]:
-        """Register batches over one stream; each answer arrives when its batch is durable.
-
-        A broken stream is resumed by calling again with the batches after the last cursor that was answered.
-        Registering a batch again changes nothing.
-
-        Args:
-            batches: pairs of a cursor, the caller's own position after the batch, and at most 1000 records.
-            timeout: seconds that the whole stream may take; None sets no limit.
+        Raises:
+            RecordRejected: the index cannot take the record.
+            AccessDenied: the record belongs to another facility, or the client registers nothing.
         """
-        requests = (
-            registry_pb2.RegisterBatchRequest(cursor=cursor, records=[convert.record_out(r) for r in records])
-            for cursor, records in batches
-        )
-        try:
-            for response in self._registry.RegisterBatch(requests, timeout=timeout):
-                outcomes = tuple(
-                    convert.registration_in(outcome.registration)
-                    if outcome.HasField("registration")
-                    else convert.item_error_in(outcome.error)
-                    for outcome in response.outcomes
-                )
-                yield BatchRegistered(response.cursor, outcomes, response.revision)
-        except grpc.RpcError as error:
-            raise error_in(error) from None
+        request = registry_pb2.RegisterRequest(record=convert.record_to_proto(record))
+        response = self._call(self._registry.Register, request)
+        return Registered(convert.registration_from_proto(response.registration), response.revision)
 
-    def locate(self, key: LocateKey, purpose: Purpose, *, at_least: bytes = b"") -> Located:
-        """Find out where a person's records are.
+    def register_batches(self, batches: Iterable[tuple[bytes, Sequence[EncodedRecord]]]) -> Iterator[BatchRegistered]:
+        """Store batches over one stream, each in one transaction.
+
+        `batches` is read in the caller's thread, a few batches ahead of the answers and no further. After an error
+        everything up to the last result is durable: call again with the batches after its cursor.
 
         Args:
-            key: token of a number or a local id, or an enterprise id.
+            batches: pairs of a cursor, at most 64 bytes, and at most 1000 records.
+
+        Yields:
+            One result for each batch, in order.
+
+        Raises:
+            InputRejected: a batch is too large or its cursor too long.
+            AccessDenied: the client registers nothing.
+        """
+        stream = _Stream(self._registry.RegisterBatch)
+        try:
+            for cursor, records in batches:
+                messages = [convert.record_to_proto(record) for record in records]
+                stream.send(registry_pb2.RegisterBatchRequest(cursor=cursor, records=messages))
+                for response in stream.answers(BATCHES_IN_FLIGHT - 1, self._timeout):
+                    yield _batch(response)
+            stream.finish()
+            for response in stream.answers(0, self._timeout):
+                yield _batch(response)
+        except grpc.RpcError as error:
+            raise self._meant(error) from None
+        finally:
+            stream.close()
+
+    def locate(self, key: LocateKey, purpose: PurposeOfUse, at_least: bytes | None = None) -> Located:
+        """Find the identities that a key belongs to and where their records are (compare IHE ITI-119).
+
+        Args:
+            key: whom to look for.
             purpose: why.
-            at_least: revision token of a write that the answer must have seen.
+            at_least: token of a write that the answer must reflect.
+
+        Raises:
+            IndexBehind: the index did not reach `at_least` within the deadline.
+            AccessDenied: the client may not look up.
         """
         request = locator_pb2.LocateRequest(
-            key=convert.locate_key_out(key), purpose=_purpose(purpose), at_least=at_least
+            key=convert.key_to_proto(key), purpose=convert.purpose_to_proto(purpose), at_least=at_least or b""
         )
         response = self._call(self._locator.Locate, request)
-        return Located(tuple(convert.identity_in(i) for i in response.identities), response.revision)
+        identities = tuple(convert.identity_from_proto(identity) for identity in response.identities)
+        return Located(identities, response.revision)
 
-    def batch_locate(self, keys: Sequence[LocateKey], purpose: Purpose) -> list[tuple[Identity, ...] | RecordRejected]:
-        """Find out where many persons' records are; the answers come in the order of the keys, at most 1000."""
+    def batch_locate(
+        self, keys: Sequence[LocateKey], purpose: PurposeOfUse, at_least: bytes | None = None
+    ) -> BatchLocated:
+        """Look up at most 1000 keys at once; arguments and errors as for `locate`.
+
+        Raises:
+            InputRejected: BATCH_TOO_LARGE.
+        """
         request = locator_pb2.BatchLocateRequest(
-            keys=[convert.locate_key_out(key) for key in keys], purpose=_purpose(purpose)
+            keys=[convert.key_to_proto(key) for key in keys],
+            purpose=convert.purpose_to_proto(purpose),
+            at_least=at_least or b"",
         )
         response = self._call(self._locator.BatchLocate, request)
-        return [
-            convert.item_error_in(outcome.error)
-            if outcome.HasField("error")
-            else tuple(convert.identity_in(i) for i in outcome.identities)
-            for outcome in response.outcomes
-        ]
+        return BatchLocated(tuple(convert.located_from_proto(item) for item in response.outcomes), response.revision)
 
-    def match(
-        self, demographics: EncodedDemographics, purpose: Purpose, *, limit: int = 10
-    ) -> tuple[list[MatchCandidate], Decision]:
-        """Weigh demographics without storing anything: the nearest identities, and what would be decided."""
+    def match(self, demographics: EncodedDemographics, purpose: PurposeOfUse, limit: int = 10) -> Matched:
+        """Weigh demographics against the index without storing anything.
+
+        Args:
+            demographics: whom to look for.
+            purpose: why.
+            limit: the most candidates wanted, 1 to 50.
+
+        Raises:
+            RecordRejected: the index cannot compare these demographics.
+        """
         request = locator_pb2.MatchRequest(
-            demographics=convert.demographics_out(demographics), purpose=_purpose(purpose), limit=limit
+            demographics=convert.demographics_to_proto(demographics),
+            purpose=convert.purpose_to_proto(purpose),
+            limit=limit,
         )
         response = self._call(self._locator.Match, request)
-        return [convert.candidate_in(c) for c in response.candidates], convert.decision_in(response.decision)
+        candidates = tuple(convert.candidate_from_proto(candidate) for candidate in response.candidates)
+        return Matched(candidates, convert.decision_from_proto(response.decision), response.revision)
 
-    def _call(self, method: Callable[..., Answer], request: Any) -> Answer:
+    def _call(self, method: Callable[..., Any], request: Any) -> Any:
         try:
             return method(request, timeout=self._timeout)
         except grpc.RpcError as error:
-            raise error_in(error) from None
+            raise self._meant(error) from None
+
+    def _meant(self, error: grpc.RpcError) -> MpiError:
+        meant = from_wire(error)
+        if isinstance(meant, ServiceUnavailable):
+            return ServiceUnavailable(f"{self._address}: {meant.message}{_hint(error, self._secure)}")
+        return meant
 
 
-def _purpose(purpose: Purpose) -> locator_pb2.PurposeOfUse.ValueType:
-    return locator_pb2.PurposeOfUse.Value(f"PURPOSE_OF_USE_{purpose.value}")
+class _Stream:
+    """A stream of batches whose answers can be waited for with a time limit, which gRPC's own iterator cannot."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._requests: queue.SimpleQueue[registry_pb2.RegisterBatchRequest | None] = queue.SimpleQueue()
+        self._responses: queue.SimpleQueue[registry_pb2.RegisterBatchResponse | grpc.RpcError | None] = (
+            queue.SimpleQueue()
+        )
+        self._unanswered = 0
+        self._call = method(iter(self._requests.get, None))
+        self._reader = threading.Thread(target=self._read, name="mpi-register", daemon=True)
+        self._reader.start()
+
+    def send(self, request: registry_pb2.RegisterBatchRequest) -> None:
+        self._unanswered += 1
+        self._requests.put(request)
+
+    def finish(self) -> None:
+        self._requests.put(None)
+
+    def answers(self, most_unanswered: int, timeout: float) -> Iterator[registry_pb2.RegisterBatchResponse]:
+        """Give the answers that are there, and wait until no more than `most_unanswered` batches lack theirs."""
+        while self._unanswered:
+            wait = self._unanswered > most_unanswered
+            try:
+                response = self._responses.get(wait, timeout if wait else None)
+            except queue.Empty:
+                if not wait:
+                    return
+                raise ServiceUnavailable(f"no answer to a batch within {timeout:g} s") from None
+            if isinstance(response, grpc.RpcError):
+                raise response
+            if response is None:
+                raise ServiceUnavailable("the server ended the stream before it had answered every batch")
+            self._unanswered -= 1
+            yield response
+
+    def close(self) -> None:
+        self._requests.put(None)
+        self._call.cancel()
+        self._reader.join()
+
+    def _read(self) -> None:
+        end: grpc.RpcError | None = None
+        try:
+            for response in self._call:
+                self._responses.put(response)
+        except grpc.RpcError as error:
+            end = error
+        self._responses.put(end)
+
+
+def _batch(response: registry_pb2.RegisterBatchResponse) -> BatchRegistered:
+    outcomes = tuple(convert.outcome_from_proto(outcome) for outcome in response.outcomes)
+    return BatchRegistered(response.cursor, outcomes, response.revision)
+
+
+def _check_loopback(address: str) -> None:
+    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    loopback = host == "localhost"
+    with suppress(ValueError):
+        loopback = loopback or ipaddress.ip_address(host).is_loopback
+    if not loopback:
+        raise ConfigInvalid(
+            "certificates", "are needed for a server on another machine: a folder with ca.pem, cert.pem and key.pem"
+        )
 
 
 def _credentials(folder: Path) -> grpc.ChannelCredentials:
-    parts = []
-    for name in ("ca.pem", "key.pem", "cert.pem"):
+    authority, certificate, key = folder / "ca.pem", folder / "cert.pem", folder / "key.pem"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for path in (authority, certificate, key):
         try:
-            parts.append((folder / name).read_bytes())
+            path.read_bytes()
         except OSError as error:
-            raise ConfigInvalid("certificates", f"{folder / name}: {error.strerror}") from None
-        if b"-----BEGIN " not in parts[-1]:
-            raise ConfigInvalid("certificates", f"{folder / name}: is not a PEM file")
-    authority, key, certificate = parts
-    return grpc.ssl_channel_credentials(authority, key, certificate)
-
-
-def _must_be_loopback(address: str) -> None:
-    host = address.rpartition(":")[0].strip("[]")
+            raise ConfigInvalid("certificates", f"{path}: {error.strerror}") from None
     try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ConfigInvalid("certificates", "are needed for every server that is not on this machine")
+        context.load_verify_locations(authority)
+    except ssl.SSLError:
+        raise ConfigInvalid("certificates", f"{authority} holds no certificate") from None
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (ssl.SSLError, ValueError):
+        raise ConfigInvalid("certificates", f"{certificate} and {key} are not a certificate and its key") from None
+    return grpc.ssl_channel_credentials(authority.read_bytes(), key.read_bytes(), certificate.read_bytes())
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")  # instead of a prompt on the terminal
+
+
+def _hint(error: grpc.RpcError, secure: bool) -> str:
+    """Say what to look at when a connection failed: gRPC's own text names the symptom only."""
+    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        return ""
+    details = error.details() or ""
+    if "CERTIFICATE_VERIFY_FAILED" in details or "Hostname Verification" in details:
+        return "; the server's certificate is not from the authority in ca.pem, or not for this address"
+    if secure and "WRONG_VERSION_NUMBER" in details:
+        return "; the server speaks plain text"
+    if "Connection refused" in details:
+        return "; nothing listens there"
+    if secure:
+        return "; if the server runs, it may not accept this certificate (another authority, or expired)"
+    return "; if the server runs, it may demand certificates"

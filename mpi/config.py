@@ -26,22 +26,33 @@ class TlsFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """Settings of `mpi serve`.
+class StoreConfig:
+    """What it takes to open a data folder.
 
     Attributes:
         data: folder of the store and the index.
         service_key: file of the centre's own secrets; made at the first start; belongs on another mount than `data`.
-        listen: address and port; port 0 takes any free one.
         rules: name or path of the rule file.
-        key_epochs: names of the facility key epochs whose records are accepted.
-        tls: files of mutual TLS; None serves plain text, on loopback addresses only.
     """
 
     data: Path
     service_key: Path
-    listen: str
     rules: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Settings of `mpi serve`.
+
+    Attributes:
+        store: the data folder.
+        listen: address and port; port 0 takes any free one.
+        key_epochs: names of the facility key epochs whose records are accepted.
+        tls: files of mutual TLS; None serves plain text, on loopback addresses only.
+    """
+
+    store: StoreConfig
+    listen: str
     key_epochs: tuple[str, ...]
     tls: TlsFiles | None
 
@@ -62,25 +73,39 @@ def load_config(data: Path, path: Path | None, *, listen: str | None = None, ins
     Raises:
         ConfigInvalid: a setting is missing, unknown or unusable.
     """
-    table = _read(path) if path else {}
-    base = path.parent if path else Path()
-    for key in table.keys() - _KEYS:
-        raise ConfigInvalid(key, f"not a setting; the settings are {', '.join(sorted(_KEYS))}")
+    table, base = _table(path)
     tls = None
     if insecure:
         if "tls" in table:
             raise ConfigInvalid("--insecure", f"contradicts [tls] in {path}; give one of the two")
     else:
         tls = _tls(table.get("tls"), base, path)
-    service_key = table.get("service_key")
     return ServerConfig(
-        data=data,
-        service_key=base / service_key if service_key else data.with_name(data.name + "-keys") / "service.json",
+        store=_store(data, table, base),
         listen=listen or table.get("listen", DEFAULT_LISTEN),
-        rules=_rules(table.get("rules", "th-v1"), base),
         key_epochs=_epochs(table.get("key_epochs"), base),
         tls=tls,
     )
+
+
+def load_store_config(data: Path, path: Path | None) -> StoreConfig:
+    """Read only what it takes to open a data folder; raises as `load_config` does."""
+    return _store(data, *_table(path))
+
+
+def _table(path: Path | None) -> tuple[dict[str, Any], Path]:
+    if path is None:
+        return {}, Path()
+    table = _read(path)
+    for key in table.keys() - _KEYS:
+        raise ConfigInvalid(key, f"not a setting; the settings are {', '.join(sorted(_KEYS))}")
+    return table, path.parent
+
+
+def _store(data: Path, table: dict[str, Any], base: Path) -> StoreConfig:
+    service_key = table.get("service_key")
+    beside = data.with_name(data.name + "-keys") / "service.json"
+    return StoreConfig(data, base / service_key if service_key else beside, _rules(table.get("rules", "th-v1"), base))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -136,6 +136,8 @@ class DecisionRules:
         anchor_level: least level of that agreement.
         veto: identifier kinds of which a person has only one: two different ones forbid a link.
         identifying: identifier kinds whose agreement can stand in for the anchor.
+        finding: identifier kinds by which candidates are found, besides buckets.
+        most_sharing: a number on more identities than this finds nobody: it is a clinic's phone, not a person's.
         candidate_similarity: least similarity at which a record in a shared bucket is weighed at all.
         most_members: an identity of this many records takes no further record without a person's word.
     """
@@ -149,6 +151,8 @@ class DecisionRules:
     anchor_level: str
     veto: tuple[IdentifierKind, ...]
     identifying: tuple[IdentifierKind, ...]
+    finding: tuple[IdentifierKind, ...]
+    most_sharing: int
     candidate_similarity: Mapping[str, float]
     most_members: int
 
@@ -320,6 +324,8 @@ class _Reader:
             anchor_level=anchor_level,
             veto=self._kinds(where, table["veto"]),
             identifying=self._kinds(where, table["identifying"]),
+            finding=self._kinds(where, table["finding"]),
+            most_sharing=int(table["most_sharing"]),
             candidate_similarity=least,
             most_members=int(table["most_members"]),
         )

@@ -1,22 +1,27 @@
-"""The gRPC server: mutual TLS, health, reflection, bounded resources, a graceful stop."""
+"""The server: sockets, TLS, limits, start and stop."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import signal
+import ssl
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]
+import grpc.aio
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mpi.config import TlsFiles
 from mpi.errors import ConfigInvalid
-from mpi.server.servicers import Locates, LocatorServicer, Matches, Registers, RegistryServicer
+from mpi.server.interceptors import Edge
+from mpi.server.servicers import Locator, LocatorServicer, Matcher, Registry, RegistryServicer, Writer
 from mpi.v1 import (
     locator_service_pb2,
     locator_service_pb2_grpc,
@@ -25,106 +30,154 @@ from mpi.v1 import (
 )
 
 MAX_MESSAGE_BYTES = 4 << 20
-MAX_CONCURRENT_CALLS = 1000
-GRACE_SECONDS = 10.0
-_MATCHING_THREADS = 2
+MAX_CALLS = 1024
+"""Calls served at the same time; gRPC refuses more with RESOURCE_EXHAUSTED."""
+MATCH_THREADS = 2
+STOP_SECONDS = 5.0
+"""How long calls under way may go on after the server was told to stop."""
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Two servers on one port would split the callers between two indexes; the second must fail instead.
     ("grpc.so_reuseport", 0),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # Finds peers that vanished behind a firewall; clients may ping every 20 s without being cut off for it.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
 )
+_SERVICES = (
+    registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
+    locator_service_pb2.DESCRIPTOR.services_by_name["LocatorService"].full_name,
+)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """The use cases that a server serves."""
+    """The use cases that the server offers."""
 
-    registry: Registers
-    locator: Locates
-    matcher: Matches
+    registry: Registry
+    locator: Locator
+    matcher: Matcher
+
+
+def run(application: Application, listen: str, tls: TlsFiles | None, on_ready: Callable[[str], None]) -> None:
+    """Serve as `serve` does, on an event loop of its own, until SIGINT or SIGTERM."""
+    uvloop.run(serve(application, listen, tls, on_ready))
 
 
 async def serve(application: Application, listen: str, tls: TlsFiles | None, on_ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; calls under way are finished first.
+    """Serve until SIGINT, SIGTERM or cancellation; then take no new calls and let those under way finish.
 
     Args:
-        application: the use cases.
-        listen: address and port; port 0 takes a free one.
-        tls: files of mutual TLS; None serves plain text, on a loopback address only.
-        on_ready: told the real address when the server takes calls.
+        application: the use cases; they stay open until this returns.
+        listen: address and port, such as "127.0.0.1:7443" or "[::1]:0"; port 0 takes any free one.
+        tls: files of mutual TLS; None serves plain text, on loopback addresses only.
+        on_ready: called once with the address that calls are taken at.
 
     Raises:
-        ConfigInvalid: the address cannot be bound, is not loopback without TLS, or a TLS file is unusable.
+        ConfigInvalid: the address cannot be used, is not loopback without TLS, or a TLS file is unusable.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    await serve_until(stop, application, listen, tls, on_ready)
-
-
-async def serve_until(
-    stop: asyncio.Event,
-    application: Application,
-    listen: str,
-    tls: TlsFiles | None,
-    on_ready: Callable[[str], None],
-) -> None:
-    """Serve until `stop` is set; as `serve` does, without touching signals."""
-    with ThreadPoolExecutor(1, "writer") as writer, ThreadPoolExecutor(_MATCHING_THREADS, "matching") as readers:
-        server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS)
-        secure = tls is not None
-        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            RegistryServicer(application.registry, writer, secure=secure), server
-        )
-        locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            LocatorServicer(application.locator, application.matcher, readers, secure=secure), server
-        )
-        names = [
-            registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
-            locator_service_pb2.DESCRIPTOR.services_by_name["LocatorService"].full_name,
-        ]
-        health = health_aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        for name in ("", *names):
-            await health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME, "grpc.health.v1.Health"), server)
-        host = _bound_host(listen, secure=secure)
-        try:
-            port = server.add_secure_port(listen, _credentials(tls)) if tls else server.add_insecure_port(listen)
-        except RuntimeError:
-            raise ConfigInvalid("listen", f"{listen} cannot be bound; is another server running there?") from None
+    host = _host(listen)
+    credentials = _credentials(tls) if tls else None
+    if credentials is None:
+        _check_loopback(host)
+    server = grpc.aio.server(
+        interceptors=[Edge(insecure=credentials is None)], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
+    )
+    writer = Writer()
+    pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
+    health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
+    registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(  # type: ignore[no-untyped-call]
+        RegistryServicer(application.registry, writer), server
+    )
+    locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
+        LocatorServicer(application.locator, application.matcher, pool), server
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    try:
+        address = f"{host}:{_bind(server, listen, credentials)}"
         await server.start()
-        on_ready(f"{host}:{port}")
-        try:
-            await stop.wait()
-        finally:
-            await health.enter_graceful_shutdown()
-            await server.stop(GRACE_SECONDS)
+        for service in _SERVICES:
+            await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+        if credentials is None:
+            _log.warning("INSECURE: plain text on %s, and every caller on this machine may do everything", address)
+        else:
+            _log.info("serving on %s with mutual TLS", address)
+        stop = _stop_event()
+        on_ready(address)
+        await stop.wait()
+    finally:
+        writer.refuse()
+        await health_servicer.enter_graceful_shutdown()
+        await server.stop(STOP_SECONDS)
+        # A batch under way must end before the caller closes the store.
+        writer.close()
+        pool.shutdown()
 
 
-def _bound_host(listen: str, *, secure: bool) -> str:
+def _host(listen: str) -> str:
     host, colon, port = listen.rpartition(":")
-    if not colon or not host or not port.isdigit():
-        raise ConfigInvalid("listen", "is an address and a port, such as 127.0.0.1:7443")
-    if not secure:
-        try:
-            loopback = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-        except ValueError:
-            loopback = False
-        if not loopback:
-            raise ConfigInvalid("--insecure", "serves loopback addresses only; anything else needs certificates")
+    if not colon or not host or not port.isdecimal() or not port.isascii() or int(port) > 0xFFFF:
+        raise ConfigInvalid("listen", "is not an address and a port, such as 127.0.0.1:7443 or [::1]:7443")
     return host
 
 
-def _credentials(tls: TlsFiles) -> grpc.ServerCredentials:
+def _check_loopback(host: str) -> None:
     try:
-        return grpc.ssl_server_credentials(
-            [(tls.key.read_bytes(), tls.certificate.read_bytes())],
-            root_certificates=tls.client_authority.read_bytes(),
-            require_client_auth=True,
-        )
+        loopback = host == "localhost" or ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ConfigInvalid("listen", "without TLS only loopback addresses are served: 127.0.0.1, [::1] or localhost")
+
+
+def _credentials(tls: TlsFiles) -> grpc.ServerCredentials:
+    _check_tls(tls)
+    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+    return grpc.ssl_server_credentials([pair], tls.client_authority.read_bytes(), require_client_auth=True)
+
+
+def _check_tls(tls: TlsFiles) -> None:
+    """Read the files as TLS would: gRPC itself says only that it cannot bind, not which file is at fault."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, password=_no_password)
+    except (ssl.SSLError, ValueError):
+        raise ConfigInvalid(
+            "tls.certificate", f"{tls.certificate} and {tls.key} are not a certificate and its key"
+        ) from None
     except OSError as error:
-        raise ConfigInvalid("tls", f"{error.filename} cannot be read") from None
+        raise ConfigInvalid("tls.certificate", f"{tls.certificate} or {tls.key}: {error.strerror}") from None
+    try:
+        context.load_verify_locations(tls.client_authority)
+    except (ssl.SSLError, ValueError):
+        raise ConfigInvalid("tls.client_authority", f"{tls.client_authority} holds no certificate") from None
+    except OSError as error:
+        raise ConfigInvalid("tls.client_authority", f"{tls.client_authority}: {error.strerror}") from None
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")  # instead of a prompt on the terminal
+
+
+def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> int:
+    try:
+        if credentials is None:
+            return server.add_insecure_port(listen)
+        return server.add_secure_port(listen, credentials)
+    except RuntimeError:
+        raise ConfigInvalid("listen", f"{listen} cannot be bound; is another server there?") from None
+
+
+def _stop_event() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set; only a process's main thread can take signals."""
+    stop = asyncio.Event()
+    if threading.current_thread() is threading.main_thread():
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,270 +1,233 @@
-"""The gRPC services: they convert, ask who calls, and hand over to the use cases."""
+"""The calls of mpi.v1: convert, hand over to a use case, convert back. What may block leaves the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
-
-import grpc
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from typing import Protocol, TypeVar
 
 from mpi.domain.identifiers import LocateKey
 from mpi.domain.identity import Decision, Identity, MatchCandidate, Registration
 from mpi.domain.record import EncodedDemographics, EncodedRecord
-from mpi.errors import IndexBehind, InputRejected, MpiError, Reason, RecordRejected, ServiceUnavailable
-from mpi.server.callers import Caller, caller_of
+from mpi.errors import AccessDenied, IndexBehind, Reason, RecordRejected, ServiceUnavailable
+from mpi.server.interceptors import CALLER, Caller, Context
 from mpi.v1 import locator_service_pb2 as locator_pb2
-from mpi.v1 import locator_service_pb2_grpc, registry_service_pb2_grpc
+from mpi.v1 import locator_service_pb2_grpc, record_pb2, registry_service_pb2_grpc
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.wire import convert
-from mpi.wire.status import status_out
 
-log = logging.getLogger("mpi.server")
+WAITING_BATCHES = 64
+"""Most batches that wait for the writer; more than that and callers are told to come back."""
+WAIT_WITHOUT_DEADLINE = 5.0
+"""Seconds that a look-up waits for a revision when the caller set no deadline."""
 
-MOST_WAITING_BATCHES = 64
-"""Batches that may wait for the writer; beyond that callers are told to come back."""
-MOST_CANDIDATES = 50
-_DEFAULT_CANDIDATES = 10
 _POLL_SECONDS = 0.01
-_LONGEST_WAIT_SECONDS = 30.0
+_ANSWER_SHARE = 0.1
+"""Share of the time left that is kept for the answer "not yet" to reach the caller before its deadline."""
+_KEYS_AT_ONCE = 50
+_FOREIGN_RECORD = "a facility may write only its own records"
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Registers(Protocol):
-    """Use case of registration."""
+class Registry(Protocol):
+    """Takes records and links them."""
 
     def register(self, records: Sequence[EncodedRecord], actor: str) -> tuple[list[Registration | RecordRejected], int]:
-        """Store records and link them; returns outcomes and the store's revision."""
+        """Store records in one transaction; give an outcome for each, and the revision that holds them all."""
 
 
-class Locates(Protocol):
-    """Use case of location."""
+class Locator(Protocol):
+    """Answers where a person's records are, within microseconds."""
 
     def locate(self, key: LocateKey) -> tuple[Identity, ...]:
-        """Find the identities that a key leads to."""
+        """Find the identities that a key belongs to."""
 
     def revision(self) -> int:
-        """Revision that answers are given from."""
+        """Say which revision every following answer reflects at least."""
 
 
-class Matches(Protocol):
-    """Use case of matching."""
+class Matcher(Protocol):
+    """Weighs demographics against the index."""
 
     def match(self, demographics: EncodedDemographics, limit: int) -> tuple[list[MatchCandidate], Decision]:
-        """Weigh demographics without storing them."""
+        """Give the nearest identities, nearest first, and what registering would lead to."""
 
 
-@contextmanager
-def _answering() -> Iterator[None]:
-    """Let our own errors out as they are, and anything unforeseen only as the fact that it happened."""
-    try:
-        yield
-    except (MpiError, asyncio.CancelledError, grpc.aio.AbortError):
-        raise
-    except Exception as error:  # noqa: BLE001 (the edge of the process: nothing unforeseen may pass)
-        # A traceback may quote values, so only the place is logged.
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
-        log.error("unforeseen %s at %s", type(error).__name__, where)
-        raise _Unforeseen from None
+class Writer:
+    """The one thread that registers: the store takes one writer at a time, so a second could only wait for it.
 
+    Work whose caller has gone before it began is never begun; work that has begun is finished.
+    """
 
-class _Unforeseen(Exception):
-    """Something that nobody foresaw; the caller learns no more than that."""
-
-
-async def _refuse(context: Any, error: Exception) -> None:
-    if isinstance(error, MpiError):
-        code, message, metadata = status_out(error)
-        await context.abort(code, message, metadata)
-    await context.abort(grpc.StatusCode.INTERNAL, "the server failed to answer; its log says where")
-
-
-def unary(
-    method: Callable[[Any, Any, Caller, Any], Awaitable[Answer]],
-) -> Callable[[Any, Any, Any], Awaitable[Answer]]:
-    """Wrap a method that takes (request, caller, context): name the caller, and answer errors by status."""
-
-    @functools.wraps(method)
-    async def answer(self: Any, request: Any, context: Any) -> Any:
-        try:
-            with _answering():
-                return await method(self, request, caller_of(context, secure=self.secure), context)
-        except (MpiError, _Unforeseen) as error:
-            await _refuse(context, error)
-
-    return answer
-
-
-class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
-    """RegistryService: registrations run one after another in the writer's own thread."""
-
-    def __init__(self, registry: Registers, writer: ThreadPoolExecutor, *, secure: bool) -> None:
-        self.secure = secure
-        self._registry = registry
-        self._writer = writer
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mpi-writer")
         self._waiting = 0
+        self._stopping = False
 
-    @unary
-    async def Register(
-        self, request: registry_pb2.RegisterRequest, caller: Caller, context: Any
-    ) -> registry_pb2.RegisterResponse:
-        """Store and link one record."""
-        record = convert.record_in(request.record)
-        caller.must_own(record.facility)
-        (outcome,), revision = await self._register([record], caller)
-        if isinstance(outcome, RecordRejected):
-            raise outcome
-        return registry_pb2.RegisterResponse(
-            registration=convert.registration_out(outcome), revision=convert.revision_out(revision)
-        )
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Do blocking work on the writer's thread, after what was handed in before.
 
-    async def RegisterBatch(
-        self, requests: AsyncIterator[registry_pb2.RegisterBatchRequest], context: Any
-    ) -> AsyncIterator[registry_pb2.RegisterBatchResponse]:
-        """Store and link batches, one transaction each."""
-        try:
-            with _answering():
-                caller = caller_of(context, secure=self.secure)
-                async for request in requests:
-                    yield await self._batch(request, caller)
-        except (MpiError, _Unforeseen) as error:
-            await _refuse(context, error)
-
-    async def _batch(
-        self, request: registry_pb2.RegisterBatchRequest, caller: Caller
-    ) -> registry_pb2.RegisterBatchResponse:
-        convert.check_batch("records", request.records)
-        if len(request.cursor) > convert.MAX_CURSOR_BYTES:
-            raise RecordRejected(
-                Reason.REQUEST_INVALID, "cursor", f"at most {convert.MAX_CURSOR_BYTES} bytes are expected"
-            )
-        outcomes: list[Registration | InputRejected] = []
-        taken: list[EncodedRecord] = []
-        places: list[int] = []
-        for message in request.records:
-            try:
-                record = convert.record_in(message)
-            except RecordRejected as rejected:
-                outcomes.append(rejected)
-                continue
-            caller.must_own(record.facility)
-            places.append(len(outcomes))
-            outcomes.append(RecordRejected(Reason.REQUEST_INVALID, "record", "not registered"))
-            taken.append(record)
-        done, revision = await self._register(taken, caller)
-        for place, outcome in zip(places, done, strict=True):
-            outcomes[place] = outcome
-        return registry_pb2.RegisterBatchResponse(
-            cursor=request.cursor,
-            outcomes=[
-                registry_pb2.RecordOutcome(registration=convert.registration_out(outcome))
-                if isinstance(outcome, Registration)
-                else registry_pb2.RecordOutcome(error=convert.item_error_out(outcome))
-                for outcome in outcomes
-            ],
-            revision=convert.revision_out(revision),
-        )
-
-    async def _register(
-        self, records: Sequence[EncodedRecord], caller: Caller
-    ) -> tuple[list[Registration | RecordRejected], int]:
-        if self._waiting >= MOST_WAITING_BATCHES:
-            raise ServiceUnavailable("too many batches wait for the writer; try again in a moment")
+        Raises:
+            ServiceUnavailable: too much waits already, or the server is stopping.
+        """
+        if self._stopping:
+            raise ServiceUnavailable("the server is stopping")
+        if self._waiting > WAITING_BATCHES:
+            raise ServiceUnavailable("too many batches wait to be registered; try again later")
         self._waiting += 1
         try:
-            loop = asyncio.get_running_loop()
-            # A batch that has begun is finished even if its caller goes away: it is one transaction.
-            return await loop.run_in_executor(self._writer, self._registry.register, records, caller.urn)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         finally:
             self._waiting -= 1
 
+    def refuse(self) -> None:
+        """Take no further work."""
+        self._stopping = True
 
-class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
-    """LocatorService: lookups read memory-mapped pages, so they are answered in the event loop itself."""
+    def close(self) -> None:
+        """Wait until the work that has begun is done."""
+        self.refuse()
+        self._thread.shutdown()
 
-    def __init__(self, locator: Locates, matcher: Matches, readers: ThreadPoolExecutor, *, secure: bool) -> None:
-        self.secure = secure
-        self._locator = locator
-        self._matcher = matcher
-        self._readers = readers
 
-    @unary
-    async def Locate(
-        self, request: locator_pb2.LocateRequest, caller: Caller, context: Any
-    ) -> locator_pb2.LocateResponse:
-        """Answer one key."""
-        _need_purpose(request.purpose)
-        key = convert.locate_key_in(request.key)
-        revision = await self._fresh(request.at_least, context)
-        identities = [convert.identity_out(identity) for identity in self._locator.locate(key)]
-        return locator_pb2.LocateResponse(identities=identities, revision=convert.revision_out(revision))
+class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
+    """Takes encoded records from facilities (compare IHE ITI-93)."""
 
-    @unary
-    async def BatchLocate(
-        self, request: locator_pb2.BatchLocateRequest, caller: Caller, context: Any
-    ) -> locator_pb2.BatchLocateResponse:
-        """Answer many keys."""
-        _need_purpose(request.purpose)
-        convert.check_batch("keys", request.keys)
-        revision = await self._fresh(request.at_least, context)
-        outcomes = []
-        for message in request.keys:
-            try:
-                identities = self._locator.locate(convert.locate_key_in(message))
-                outcomes.append(locator_pb2.LocateOutcome(identities=[convert.identity_out(i) for i in identities]))
-            except RecordRejected as rejected:
-                outcomes.append(locator_pb2.LocateOutcome(error=convert.item_error_out(rejected)))
-            await asyncio.sleep(0)  # single lookups go on between the keys of a batch
-        return locator_pb2.BatchLocateResponse(outcomes=outcomes, revision=convert.revision_out(revision))
+    def __init__(self, registry: Registry, writer: Writer) -> None:
+        self._registry = registry
+        self._writer = writer
 
-    @unary
-    async def Match(self, request: locator_pb2.MatchRequest, caller: Caller, context: Any) -> locator_pb2.MatchResponse:
-        """Weigh demographics."""
-        _need_purpose(request.purpose)
-        if request.limit > MOST_CANDIDATES:
-            raise RecordRejected(Reason.REQUEST_INVALID, "limit", f"at most {MOST_CANDIDATES} candidates are given")
-        demographics = convert.demographics_in(request.demographics)
-        loop = asyncio.get_running_loop()
-        limit = request.limit or _DEFAULT_CANDIDATES
-        candidates, decision = await loop.run_in_executor(self._readers, self._matcher.match, demographics, limit)
-        return locator_pb2.MatchResponse(
-            candidates=[convert.candidate_out(candidate) for candidate in candidates],
-            decision=convert.decision_out(decision),
-            revision=convert.revision_out(self._locator.revision()),
+    async def Register(self, request: registry_pb2.RegisterRequest, context: Context) -> registry_pb2.RegisterResponse:
+        """Store one record and link it."""
+        if not request.HasField("record"):
+            raise RecordRejected(Reason.REQUEST_INVALID, "record", "is missing")
+        caller = CALLER.get()
+        (outcome,), revision = await self._writer.run(partial(self._register, [request.record], caller))
+        if isinstance(outcome, RecordRejected):
+            if outcome.reason is Reason.FACILITY_MISMATCH:
+                raise AccessDenied(outcome.reason, _FOREIGN_RECORD)
+            raise outcome
+        return registry_pb2.RegisterResponse(
+            registration=convert.registration_to_proto(outcome), revision=convert.revision_to_token(revision)
         )
 
-    async def _fresh(self, at_least: bytes, context: Any) -> int:
-        """Wait for a revision within the call's deadline.
+    async def RegisterBatch(
+        self, request_iterator: AsyncIterator[registry_pb2.RegisterBatchRequest], context: Context
+    ) -> AsyncIterator[registry_pb2.RegisterBatchResponse]:
+        """Store batches, one transaction each; the next is read when the answer to the last has been sent."""
+        caller = CALLER.get()
+        async for request in request_iterator:
+            cursor = convert.check_cursor(request.cursor)
+            convert.check_batch(request.records, "records")
+            yield await self._writer.run(partial(self._batch, request, cursor, caller))
+
+    def _batch(
+        self, request: registry_pb2.RegisterBatchRequest, cursor: bytes, caller: Caller
+    ) -> registry_pb2.RegisterBatchResponse:
+        outcomes, revision = self._register(request.records, caller)
+        return registry_pb2.RegisterBatchResponse(
+            cursor=cursor,
+            outcomes=[convert.outcome_to_proto(outcome) for outcome in outcomes],
+            revision=convert.revision_to_token(revision),
+        )
+
+    def _register(
+        self, messages: Sequence[record_pb2.EncodedRecord], caller: Caller
+    ) -> tuple[list[Registration | RecordRejected], int]:
+        """Register what can be taken, and put the refusals back in their places."""
+        entries = [_record(message, caller) for message in messages]
+        taken = [entry for entry in entries if isinstance(entry, EncodedRecord)]
+        outcomes, revision = self._registry.register(taken, caller.urn)
+        answers = iter(outcomes)
+        return [next(answers) if isinstance(entry, EncodedRecord) else entry for entry in entries], revision
+
+
+class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
+    """Answers where a person's records are (compare IHE ITI-119)."""
+
+    def __init__(self, locator: Locator, matcher: Matcher, pool: Executor) -> None:
+        self._locator = locator
+        self._matcher = matcher
+        self._pool = pool
+
+    async def Locate(self, request: locator_pb2.LocateRequest, context: Context) -> locator_pb2.LocateResponse:
+        """Find the identities that a key belongs to."""
+        convert.purpose_from_proto(request.purpose)
+        key = convert.key_from_proto(request.key)
+        revision = await self._reached(request.at_least, context)
+        identities = self._locator.locate(key)
+        return locator_pb2.LocateResponse(
+            identities=[convert.identity_to_proto(identity) for identity in identities],
+            revision=convert.revision_to_token(revision),
+        )
+
+    async def BatchLocate(
+        self, request: locator_pb2.BatchLocateRequest, context: Context
+    ) -> locator_pb2.BatchLocateResponse:
+        """Answer many keys, in their order; a malformed key is answered with its own error."""
+        convert.purpose_from_proto(request.purpose)
+        convert.check_batch(request.keys, "keys")
+        revision = await self._reached(request.at_least, context)
+        response = locator_pb2.BatchLocateResponse(revision=convert.revision_to_token(revision))
+        for start in range(0, len(request.keys), _KEYS_AT_ONCE):
+            response.outcomes.extend(
+                convert.located_to_proto(self._located(key)) for key in request.keys[start : start + _KEYS_AT_ONCE]
+            )
+            await asyncio.sleep(0)  # single look-ups go between
+        return response
+
+    async def Match(self, request: locator_pb2.MatchRequest, context: Context) -> locator_pb2.MatchResponse:
+        """Weigh demographics against the index without storing anything."""
+        convert.purpose_from_proto(request.purpose)
+        limit = convert.limit_from_proto(request.limit)
+        if not request.HasField("demographics"):
+            raise RecordRejected(Reason.REQUEST_INVALID, "demographics", "is missing")
+        demographics = convert.demographics_from_proto(request.demographics)
+        revision = self._locator.revision()
+        candidates, decision = await asyncio.get_running_loop().run_in_executor(
+            self._pool, self._matcher.match, demographics, limit
+        )
+        return locator_pb2.MatchResponse(
+            candidates=[convert.candidate_to_proto(candidate) for candidate in candidates],
+            decision=convert.decision_to_proto(decision),
+            revision=convert.revision_to_token(revision),
+        )
+
+    def _located(self, message: locator_pb2.LocateKey) -> tuple[Identity, ...] | RecordRejected:
+        try:
+            return self._locator.locate(convert.key_from_proto(message))
+        except RecordRejected as rejected:
+            return rejected
+
+    async def _reached(self, at_least: bytes, context: Context) -> int:
+        """Wait until the index holds the demanded revision; give the revision that it stands at.
 
         Raises:
-            IndexBehind: it was not reached in time.
+            IndexBehind: it did not get there within the caller's deadline.
         """
-        wanted = convert.revision_in(at_least)
+        wanted = convert.revision_from_token(at_least)
         revision = self._locator.revision()
         if revision >= wanted:
             return revision
-        remaining = context.time_remaining()
-        # A little is kept back, so that the answer "not in time" still arrives in time.
-        wait = _LONGEST_WAIT_SECONDS if remaining is None else min(_LONGEST_WAIT_SECONDS, 0.8 * remaining)
         loop = asyncio.get_running_loop()
-        until = loop.time() + wait
-        while loop.time() < until:
+        left: float | None = context.time_remaining()
+        until = loop.time() + (WAIT_WITHOUT_DEADLINE if left is None else left * (1 - _ANSWER_SHARE))
+        while revision < wanted:
+            if loop.time() >= until:
+                raise IndexBehind("the index has not reached the revision asked for; try again")
             await asyncio.sleep(_POLL_SECONDS)
             revision = self._locator.revision()
-            if revision >= wanted:
-                return revision
-        raise IndexBehind("the index has not reached the revision asked for; try again")
+        return revision
 
 
-def _need_purpose(purpose: int) -> None:
-    known = locator_pb2.PurposeOfUse.values()
-    if purpose == locator_pb2.PURPOSE_OF_USE_UNSPECIFIED or purpose not in known:
-        raise RecordRejected(Reason.PURPOSE_MISSING, "purpose", "every lookup states its purpose of use")
+def _record(message: record_pb2.EncodedRecord, caller: Caller) -> EncodedRecord | RecordRejected:
+    try:
+        record = convert.record_from_proto(message)
+    except RecordRejected as rejected:
+        return rejected
+    if not caller.may_write(record.facility):
+        return RecordRejected(Reason.FACILITY_MISMATCH, "facility", _FOREIGN_RECORD)
+    return record

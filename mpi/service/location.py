@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from mpi.domain.identifiers import EnterpriseId, IdentifierToken, LocateKey
+from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocateKey
 from mpi.domain.identity import Identity
+from mpi.errors import Reason, RecordRejected
 from mpi.index.lmdb_index import Index
 from mpi.service.gateway import Gateway
 
@@ -16,7 +17,11 @@ class Locator:
         self._index = index
 
     def locate(self, key: LocateKey) -> tuple[Identity, ...]:
-        """Find the identities that a key leads to: none, one, or several that carry the same number unlinked."""
+        """Find the identities that a key leads to: none, one, or several that carry the same number unlinked.
+
+        Raises:
+            RecordRejected: a phone, which is not a person's alone.
+        """
         with self._index.reading() as reader:
             return reader.locate(self._rekeyed(key))
 
@@ -29,5 +34,8 @@ class Locator:
         if isinstance(key, EnterpriseId):
             return key
         if isinstance(key, IdentifierToken):
+            if key.kind is IdentifierKind.PHONE:
+                # Families share phones: who asks by phone would learn of people whom nobody asked about.
+                raise RecordRejected(Reason.REQUEST_INVALID, "key.identifier.kind", "a phone names no single person")
             return self._gateway.identifier(key)
         return self._gateway.local_id(key)

@@ -47,7 +47,7 @@ class Matching:
         self._model = model
         self._decider = Decider(model)
         self._least = model.decision.candidate_similarity
-        self._finding = frozenset(model.decision.identifying)
+        self._finding = frozenset(model.decision.finding)
 
     def candidates(self, held: Held, demographics: EncodedDemographics, leave_out: int = 0) -> list[Candidate]:
         """Find and weigh every identity worth a look.
@@ -61,7 +61,9 @@ class Matching:
         eids = {held.eid_of(number) for number in similar if number != leave_out}
         for token in demographics.tokens:
             if token.kind in self._finding:
-                eids.update(held.eids(token))
+                sharing = held.eids(token)
+                if len(sharing) <= self._model.decision.most_sharing:
+                    eids.update(sharing)
         ours = Features.of(demographics.tokens, frozenset(e.channel for e in demographics.channels))
         found = []
         for eid in sorted(eids):

@@ -313,7 +313,8 @@ def open_sqlite(path: Path, at_rest: bytes, profile_digest: bytes) -> Store:
     with _translated(), engine.connect() as connection:
         connection.execute(text("BEGIN IMMEDIATE"))
         schema.metadata.create_all(connection)
-        settings = dict(connection.execute(select(schema.setting.c.name, schema.setting.c.value)).tuples().all())
+        rows = connection.execute(select(schema.setting.c.name, schema.setting.c.value))
+        settings = {name: value for name, value in rows}  # noqa: C416 (a row is no pair to the type checker)
         wanted = {"schema_version": str(schema.SCHEMA_VERSION), "profile_digest": profile_digest.hex()}
         if not settings:
             connection.execute(insert(schema.setting), [{"name": n, "value": v} for n, v in wanted.items()])

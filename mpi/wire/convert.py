@@ -1,12 +1,15 @@
-"""The only map between the protos and the domain, in both directions.
+"""The one map between protos and domain, in both directions.
 
-What comes in is checked for shape here; what the gateway alone can judge (profile, epoch, vector length) it checks.
+What comes in is checked for shape while it is converted: lengths, counts, enums, oneofs. Whether a record fits the
+profile that the index holds (digest, key epoch, vector length) is for the gateway to say. Errors name the field in
+the words of the protos, never a value.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
+from enum import StrEnum
+from typing import TypeVar
 
 from mpi.domain.identifiers import (
     TOKEN_BYTES,
@@ -28,132 +31,185 @@ from mpi.domain.record import (
     EncodedDemographics,
     EncodedRecord,
 )
-from mpi.errors import InputRejected, Reason, RecordRejected
-from mpi.v1 import error_reason_pb2, identity_pb2, locator_service_pb2, record_pb2, registry_service_pb2
+from mpi.errors import Reason, RecordRejected
+from mpi.v1 import identity_pb2, locator_service_pb2, record_pb2, registry_service_pb2
+from mpi.wire.status import from_item_error, item_error
 
 MAX_CURSOR_BYTES = 64
-_REVISION = struct.Struct(">cQ")
-_REVISION_VERSION = b"\x01"
+MAX_NAME_CHARACTERS = 64
+"""Longest name of a profile, key epoch or channel."""
+DEFAULT_CANDIDATES = 10
+MAX_CANDIDATES = 50
 
-_KINDS = {
-    IdentifierKind.NATIONAL_ID: record_pb2.IDENTIFIER_KIND_NATIONAL_ID,
-    IdentifierKind.ALIEN_ID: record_pb2.IDENTIFIER_KIND_ALIEN_ID,
-    IdentifierKind.PASSPORT: record_pb2.IDENTIFIER_KIND_PASSPORT,
-    IdentifierKind.PHONE: record_pb2.IDENTIFIER_KIND_PHONE,
+_REVISION_TAG = b"\x01"
+_REVISION_BYTES = 8
+
+Entry = TypeVar("Entry")
+
+
+class PurposeOfUse(StrEnum):
+    """Why a lookup is made (HL7 v3 PurposeOfUse)."""
+
+    TREAT = "TREAT"
+    """Treatment."""
+    ETREAT = "ETREAT"
+    """Emergency treatment."""
+    BTG = "BTG"
+    """Break the glass."""
+    HPAYMT = "HPAYMT"
+    """Health care payment."""
+    PUBHLTH = "PUBHLTH"
+    """Public health."""
+    HRESCH = "HRESCH"
+    """Health care research."""
+    PATRQT = "PATRQT"
+    """Request of the patient."""
+    HOPERAT = "HOPERAT"
+    """Health care operations."""
+
+
+_KIND_TO_PROTO = {kind: record_pb2.IdentifierKind.Value(f"IDENTIFIER_KIND_{kind.name}") for kind in IdentifierKind}
+_KIND_OF_PROTO = {number: kind for kind, number in _KIND_TO_PROTO.items()}
+_DECISION_TO_PROTO = {decision: identity_pb2.Decision.Value(f"DECISION_{decision.name}") for decision in Decision}
+_DECISION_OF_PROTO = {number: decision for decision, number in _DECISION_TO_PROTO.items()}
+_PURPOSE_TO_PROTO = {
+    purpose: locator_service_pb2.PurposeOfUse.Value(f"PURPOSE_OF_USE_{purpose.name}") for purpose in PurposeOfUse
 }
-_KINDS_BACK = {number: kind for kind, number in _KINDS.items()}
-_DECISIONS = {
-    Decision.LINK: identity_pb2.DECISION_LINK,
-    Decision.NEW: identity_pb2.DECISION_NEW,
-    Decision.REVIEW: identity_pb2.DECISION_REVIEW,
-}
-_DECISIONS_BACK = {number: decision for decision, number in _DECISIONS.items()}
+_PURPOSE_OF_PROTO = {number: purpose for purpose, number in _PURPOSE_TO_PROTO.items()}
 
 
-def record_in(message: record_pb2.EncodedRecord) -> EncodedRecord:
-    """Read a record.
-
-    Raises:
-        RecordRejected: naming the part of the record that has the wrong shape.
-    """
-    _need(is_facility_code(message.facility), "facility", "5 to 9 upper-case letters and digits are expected")
-    _need(len(message.local_id_token) == TOKEN_BYTES, "local_id_token", f"{TOKEN_BYTES} bytes are expected")
-    _need(0 < len(message.pointer) <= MAX_POINTER_BYTES, "pointer", f"1 to {MAX_POINTER_BYTES} bytes are expected")
-    return EncodedRecord(
-        message.facility, message.local_id_token, message.pointer, demographics_in(message.demographics)
-    )
-
-
-def demographics_in(message: record_pb2.EncodedDemographics) -> EncodedDemographics:
-    """Read demographics; raises as `record_in` does."""
-    _need(len(message.tokens) <= MAX_TOKENS, "demographics.tokens", f"at most {MAX_TOKENS} are taken")
-    _need(len(message.channels) <= MAX_CHANNELS, "demographics.channels", f"at most {MAX_CHANNELS} are taken")
-    tokens = tuple(token_in(token, "demographics.tokens") for token in message.tokens)
-    _need(len(set(tokens)) == len(tokens), "demographics.tokens", "two of them are equal")
-    channels = []
-    for encoding in message.channels:
-        _need(len(encoding.channel) <= 16, "demographics.channels.channel", "at most 16 characters are expected")
-        _need(len(encoding.bucket) == TOKEN_BYTES, "demographics.channels.bucket", f"{TOKEN_BYTES} bytes are expected")
-        channels.append(ChannelEncoding(encoding.channel, encoding.bucket, encoding.vector))
-    _need(len(set(channels)) == len(channels), "demographics.channels", "two of them are equal")
-    return EncodedDemographics(
-        message.profile[:64], message.profile_digest, message.key_epoch[:64], tokens, tuple(channels)
-    )
-
-
-def token_in(message: record_pb2.IdentifierToken, field: str) -> IdentifierToken:
-    """Read the token of a number; `field` is where it stands."""
-    kind = _KINDS_BACK.get(message.kind)
-    if kind is None:
-        raise RecordRejected(Reason.RECORD_MALFORMED, f"{field}.kind", "is not a kind of number")
-    _need(len(message.value) == TOKEN_BYTES, f"{field}.value", f"{TOKEN_BYTES} bytes are expected")
-    return IdentifierToken(kind, message.value)
-
-
-def locate_key_in(message: locator_service_pb2.LocateKey) -> LocateKey:
-    """Read a look-up key.
-
-    Raises:
-        InputRejected: no key, or one of the wrong shape.
-    """
-    which = message.WhichOneof("key")
-    if which == "identifier":
-        return token_in(message.identifier, "key.identifier")
-    if which == "local_id_token":
-        _need(len(message.local_id_token) == TOKEN_BYTES, "key.local_id_token", f"{TOKEN_BYTES} bytes are expected")
-        return LocalIdToken(message.local_id_token)
-    if which == "eid":
-        if not is_eid(message.eid):
-            raise RecordRejected(Reason.REQUEST_INVALID, "key.eid", "is not an enterprise id")
-        return EnterpriseId(message.eid)
-    raise RecordRejected(Reason.REQUEST_INVALID, "key", "names nobody; set identifier, local_id_token or eid")
-
-
-def check_batch(field: str, entries: Sequence[object]) -> None:
-    """Refuse a batch with more entries than one call may have."""
-    if len(entries) > MAX_BATCH:
-        raise RecordRejected(Reason.BATCH_TOO_LARGE, field, f"at most {MAX_BATCH} are taken in one batch")
-
-
-def record_out(record: EncodedRecord) -> record_pb2.EncodedRecord:
+def record_to_proto(record: EncodedRecord) -> record_pb2.EncodedRecord:
     """Write a record."""
     return record_pb2.EncodedRecord(
         facility=record.facility,
         local_id_token=record.local_id_token,
         pointer=record.pointer,
-        demographics=demographics_out(record.demographics),
+        demographics=demographics_to_proto(record.demographics),
     )
 
 
-def demographics_out(demographics: EncodedDemographics) -> record_pb2.EncodedDemographics:
-    """Write demographics."""
+def record_from_proto(message: record_pb2.EncodedRecord) -> EncodedRecord:
+    """Read a record.
+
+    Raises:
+        RecordRejected: RECORD_MALFORMED, with the field at fault.
+    """
+    if not is_facility_code(message.facility):
+        raise _malformed("facility", "is not a facility code (5 to 9 upper-case letters and digits)")
+    _check_token(message.local_id_token, "local_id_token")
+    if not 0 < len(message.pointer) <= MAX_POINTER_BYTES:
+        raise _malformed("pointer", f"is not 1 to {MAX_POINTER_BYTES} bytes long")
+    if not message.HasField("demographics"):
+        raise _malformed("demographics", "is missing")
+    demographics = demographics_from_proto(message.demographics)
+    return EncodedRecord(message.facility, message.local_id_token, message.pointer, demographics)
+
+
+def demographics_to_proto(demographics: EncodedDemographics) -> record_pb2.EncodedDemographics:
+    """Write encoded demographics."""
     return record_pb2.EncodedDemographics(
         profile=demographics.profile,
         profile_digest=demographics.profile_digest,
         key_epoch=demographics.key_epoch,
-        tokens=[token_out(token) for token in demographics.tokens],
+        tokens=[token_to_proto(token) for token in demographics.tokens],
         channels=[
-            record_pb2.ChannelEncoding(channel=e.channel, bucket=e.bucket, vector=e.vector)
-            for e in demographics.channels
+            record_pb2.ChannelEncoding(channel=item.channel, bucket=item.bucket, vector=item.vector)
+            for item in demographics.channels
         ],
     )
 
 
-def token_out(token: IdentifierToken) -> record_pb2.IdentifierToken:
-    """Write the token of a number."""
-    return record_pb2.IdentifierToken(kind=_KINDS[token.kind], value=token.value)
+def demographics_from_proto(message: record_pb2.EncodedDemographics) -> EncodedDemographics:
+    """Read encoded demographics; tokens come out sorted, so that their order on the wire means nothing.
+
+    Raises:
+        RecordRejected: RECORD_MALFORMED, with the field at fault.
+    """
+    for field, name in (("profile", message.profile), ("key_epoch", message.key_epoch)):
+        _check_name(name, f"demographics.{field}")
+    if len(message.tokens) > MAX_TOKENS:
+        raise _malformed("demographics.tokens", f"holds more than {MAX_TOKENS} entries")
+    if len(message.channels) > MAX_CHANNELS:
+        raise _malformed("demographics.channels", f"holds more than {MAX_CHANNELS} entries")
+    tokens = {token_from_proto(token, "demographics.tokens", Reason.RECORD_MALFORMED) for token in message.tokens}
+    if len(tokens) != len(message.tokens):
+        raise _malformed("demographics.tokens", "holds a token twice")
+    channels = []
+    for item in message.channels:
+        _check_name(item.channel, "demographics.channels.channel")
+        _check_token(item.bucket, "demographics.channels.bucket")
+        channels.append(ChannelEncoding(item.channel, item.bucket, item.vector))
+    return EncodedDemographics(
+        message.profile, message.profile_digest, message.key_epoch, tuple(sorted(tokens)), tuple(channels)
+    )
 
 
-def locate_key_out(key: LocateKey) -> locator_service_pb2.LocateKey:
+def token_to_proto(token: IdentifierToken) -> record_pb2.IdentifierToken:
+    """Write an identifier token."""
+    return record_pb2.IdentifierToken(kind=_KIND_TO_PROTO[token.kind], value=token.value)
+
+
+def token_from_proto(message: record_pb2.IdentifierToken, field: str, reason: Reason) -> IdentifierToken:
+    """Read an identifier token; `field` and `reason` say where it stands, for the error alone.
+
+    Raises:
+        RecordRejected: the kind is unspecified or unknown, or the value is not 32 bytes.
+    """
+    kind = _KIND_OF_PROTO.get(message.kind)
+    if kind is None:
+        raise RecordRejected(reason, f"{field}.kind", "is unspecified or unknown")
+    _check_token(message.value, f"{field}.value", reason)
+    return IdentifierToken(kind, message.value)
+
+
+def key_to_proto(key: LocateKey) -> locator_service_pb2.LocateKey:
     """Write a look-up key."""
     if isinstance(key, IdentifierToken):
-        return locator_service_pb2.LocateKey(identifier=token_out(key))
+        return locator_service_pb2.LocateKey(identifier=token_to_proto(key))
     if isinstance(key, LocalIdToken):
         return locator_service_pb2.LocateKey(local_id_token=key.value)
     return locator_service_pb2.LocateKey(eid=key.value)
 
 
-def identity_out(identity: Identity) -> identity_pb2.Identity:
+def key_from_proto(message: locator_service_pb2.LocateKey) -> LocateKey:
+    """Read a look-up key.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID: no key is set, or it has the wrong shape.
+    """
+    which = message.WhichOneof("key")
+    if which == "identifier":
+        return token_from_proto(message.identifier, "key.identifier", Reason.REQUEST_INVALID)
+    if which == "local_id_token":
+        _check_token(message.local_id_token, "key.local_id_token", Reason.REQUEST_INVALID)
+        return LocalIdToken(message.local_id_token)
+    if which == "eid":
+        if not is_eid(message.eid):
+            raise _invalid("key.eid", "is not an enterprise id (a UUID in lower case with hyphens)")
+        return EnterpriseId(message.eid)
+    raise _invalid("key", "is empty: set identifier, local_id_token or eid")
+
+
+def purpose_to_proto(purpose: PurposeOfUse) -> locator_service_pb2.PurposeOfUse.ValueType:
+    """Write a purpose of use."""
+    return _PURPOSE_TO_PROTO[purpose]
+
+
+def purpose_from_proto(number: locator_service_pb2.PurposeOfUse.ValueType) -> PurposeOfUse:
+    """Read a purpose of use.
+
+    Raises:
+        RecordRejected: PURPOSE_MISSING when it is unspecified, REQUEST_INVALID when it is unknown.
+    """
+    if number == locator_service_pb2.PURPOSE_OF_USE_UNSPECIFIED:
+        raise RecordRejected(Reason.PURPOSE_MISSING, "purpose", "is unspecified; every lookup states its purpose")
+    purpose = _PURPOSE_OF_PROTO.get(number)
+    if purpose is None:
+        raise _invalid("purpose", "is none of the purposes of use")
+    return purpose
+
+
+def identity_to_proto(identity: Identity) -> identity_pb2.Identity:
     """Write an identity."""
     return identity_pb2.Identity(
         eid=identity.eid,
@@ -161,95 +217,156 @@ def identity_out(identity: Identity) -> identity_pb2.Identity:
     )
 
 
-def identity_in(message: identity_pb2.Identity) -> Identity:
+def identity_from_proto(message: identity_pb2.Identity) -> Identity:
     """Read an identity."""
     return Identity(message.eid, tuple(Location(at.facility, at.pointer) for at in message.locations))
 
 
-def registration_out(registration: Registration) -> registry_service_pb2.Registration:
+def decision_to_proto(decision: Decision) -> identity_pb2.Decision.ValueType:
+    """Write a decision."""
+    return _DECISION_TO_PROTO[decision]
+
+
+def decision_from_proto(number: identity_pb2.Decision.ValueType) -> Decision:
+    """Read a decision.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID: the server sent one that this release does not know.
+    """
+    decision = _DECISION_OF_PROTO.get(number)
+    if decision is None:
+        raise _invalid("decision", "is unspecified or unknown; the server may be of another release")
+    return decision
+
+
+def registration_to_proto(registration: Registration) -> registry_service_pb2.Registration:
     """Write what became of a record."""
     return registry_service_pb2.Registration(
         eid=registration.eid,
-        decision=_DECISIONS[registration.decision],
+        decision=decision_to_proto(registration.decision),
         weight=registration.weight,
         unchanged=registration.unchanged,
         why=registration.why,
     )
 
 
-def registration_in(message: registry_service_pb2.Registration) -> Registration:
+def registration_from_proto(message: registry_service_pb2.Registration) -> Registration:
     """Read what became of a record."""
-    return Registration(
-        message.eid,
-        _DECISIONS_BACK[message.decision],
-        message.weight if message.HasField("weight") else None,
-        message.unchanged,
-        message.why,
-    )
+    weight = message.weight if message.HasField("weight") else None
+    return Registration(message.eid, decision_from_proto(message.decision), weight, message.unchanged, message.why)
 
 
-def candidate_out(candidate: MatchCandidate) -> identity_pb2.MatchCandidate:
-    """Write an identity that came near."""
+def outcome_to_proto(outcome: Registration | RecordRejected) -> registry_service_pb2.RecordOutcome:
+    """Write the outcome of one record of a batch."""
+    if isinstance(outcome, RecordRejected):
+        return registry_service_pb2.RecordOutcome(error=item_error(outcome))
+    return registry_service_pb2.RecordOutcome(registration=registration_to_proto(outcome))
+
+
+def outcome_from_proto(message: registry_service_pb2.RecordOutcome) -> Registration | RecordRejected:
+    """Read the outcome of one record of a batch."""
+    if message.WhichOneof("outcome") == "error":
+        return from_item_error(message.error)
+    return registration_from_proto(message.registration)
+
+
+def located_to_proto(answer: Sequence[Identity] | RecordRejected) -> locator_service_pb2.LocateOutcome:
+    """Write the answer to one key of a batch."""
+    if isinstance(answer, RecordRejected):
+        return locator_service_pb2.LocateOutcome(error=item_error(answer))
+    return locator_service_pb2.LocateOutcome(identities=[identity_to_proto(identity) for identity in answer])
+
+
+def located_from_proto(message: locator_service_pb2.LocateOutcome) -> tuple[Identity, ...] | RecordRejected:
+    """Read the answer to one key of a batch."""
+    if message.HasField("error"):
+        return from_item_error(message.error)
+    return tuple(identity_from_proto(identity) for identity in message.identities)
+
+
+def candidate_to_proto(candidate: MatchCandidate) -> identity_pb2.MatchCandidate:
+    """Write a match candidate."""
     return identity_pb2.MatchCandidate(
         eid=candidate.eid,
         weight=candidate.weight,
         evidence=[
-            identity_pb2.Evidence(comparison=e.comparison, level=e.level, weight=e.weight) for e in candidate.evidence
+            identity_pb2.Evidence(comparison=term.comparison, level=term.level, weight=term.weight)
+            for term in candidate.evidence
         ],
         veto=candidate.veto,
     )
 
 
-def candidate_in(message: identity_pb2.MatchCandidate) -> MatchCandidate:
-    """Read an identity that came near."""
-    evidence = tuple(Evidence(e.comparison, e.level, e.weight) for e in message.evidence)
+def candidate_from_proto(message: identity_pb2.MatchCandidate) -> MatchCandidate:
+    """Read a match candidate."""
+    evidence = tuple(Evidence(term.comparison, term.level, term.weight) for term in message.evidence)
     return MatchCandidate(message.eid, message.weight, evidence, message.veto)
 
 
-def decision_out(decision: Decision) -> identity_pb2.Decision.ValueType:
-    """Write a decision."""
-    return _DECISIONS[decision]
-
-
-def decision_in(number: identity_pb2.Decision.ValueType) -> Decision:
-    """Read a decision."""
-    return _DECISIONS_BACK[number]
-
-
-def item_error_out(error: InputRejected) -> error_reason_pb2.ItemError:
-    """Write why one entry of a batch failed."""
-    return error_reason_pb2.ItemError(
-        reason=error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason.value}"),
-        field=error.field if isinstance(error, RecordRejected) else "",
-        message=error.message,
-    )
-
-
-def item_error_in(message: error_reason_pb2.ItemError) -> RecordRejected:
-    """Read why one entry of a batch failed."""
-    name = error_reason_pb2.ErrorReason.Name(message.reason).removeprefix("ERROR_REASON_")
-    problem = message.message.removeprefix(f"{message.field}: ")
-    return RecordRejected(Reason(name), message.field, problem)
-
-
-def revision_out(revision: int) -> bytes:
-    """Write a revision token."""
-    return _REVISION.pack(_REVISION_VERSION, revision)
-
-
-def revision_in(token: bytes) -> int:
-    """Read a revision token; an empty one demands nothing.
+def limit_from_proto(limit: int) -> int:
+    """Read how many candidates are wanted; 0 stands for 10.
 
     Raises:
-        InputRejected: it is not a token that this server gave out.
+        RecordRejected: REQUEST_INVALID: more than 50.
+    """
+    if limit > MAX_CANDIDATES:
+        raise _invalid("limit", f"is more than {MAX_CANDIDATES}")
+    return limit or DEFAULT_CANDIDATES
+
+
+def revision_to_token(revision: int) -> bytes:
+    """Write a revision as the token that callers keep and give back; they must not look into it."""
+    return _REVISION_TAG + revision.to_bytes(_REVISION_BYTES, "big")
+
+
+def revision_from_token(token: bytes) -> int:
+    """Read a revision token; the empty one demands nothing and is revision 0.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID: this service never gave out such a token.
     """
     if not token:
         return 0
-    if len(token) != _REVISION.size or token[:1] != _REVISION_VERSION:
-        raise RecordRejected(Reason.REQUEST_INVALID, "at_least", "is not a revision token")
-    return int(_REVISION.unpack(token)[1])
+    if len(token) != len(_REVISION_TAG) + _REVISION_BYTES or not token.startswith(_REVISION_TAG):
+        raise _invalid("at_least", "is not a revision token of this service")
+    return int.from_bytes(token[len(_REVISION_TAG) :], "big")
 
 
-def _need(holds: bool, field: str, problem: str) -> None:
-    if not holds:
-        raise RecordRejected(Reason.RECORD_MALFORMED, field, problem)
+def check_cursor(cursor: bytes) -> bytes:
+    """Give a sender's cursor back if it has the allowed length.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID: longer than 64 bytes.
+    """
+    if len(cursor) > MAX_CURSOR_BYTES:
+        raise _invalid("cursor", f"is longer than {MAX_CURSOR_BYTES} bytes")
+    return cursor
+
+
+def check_batch(entries: Sequence[Entry], field: str) -> Sequence[Entry]:
+    """Give the entries of a batch back if they are not too many.
+
+    Raises:
+        RecordRejected: BATCH_TOO_LARGE: more than 1000 entries.
+    """
+    if len(entries) > MAX_BATCH:
+        raise RecordRejected(Reason.BATCH_TOO_LARGE, field, f"holds more than {MAX_BATCH} entries")
+    return entries
+
+
+def _check_token(value: bytes, field: str, reason: Reason = Reason.RECORD_MALFORMED) -> None:
+    if len(value) != TOKEN_BYTES:
+        raise RecordRejected(reason, field, f"is not {TOKEN_BYTES} bytes long")
+
+
+def _check_name(name: str, field: str) -> None:
+    if not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        raise _malformed(field, f"is not 1 to {MAX_NAME_CHARACTERS} characters long")
+
+
+def _malformed(field: str, problem: str) -> RecordRejected:
+    return RecordRejected(Reason.RECORD_MALFORMED, field, problem)
+
+
+def _invalid(field: str, problem: str) -> RecordRejected:
+    return RecordRejected(Reason.REQUEST_INVALID, field, problem)

@@ -1,0 +1,136 @@
+"""`mpi locate`: where are a person's records?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mpi.client import Client, Located, PurposeOfUse
+from mpi.domain.identifiers import EnterpriseId, LocateKey
+from mpi.domain.identity import Location
+from mpi.encoder.identifiers import IdentifierRejected, parse_national_id
+from mpi.encoder.keys import KeyRing, load_key_ring
+from mpi.encoder.tokens import PointerBox, Tokeniser
+from mpi.errors import ConfigInvalid, InputRejected
+
+STANDARD_INPUT = "-"
+
+
+def run(
+    server: str,
+    purpose: str,
+    certs: Path | None,
+    keys: Path | None,
+    national_id: str | None,
+    facility: str | None,
+    local_id: str | None,
+    eid: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Look a person up and print the locations; local ids are shown where the key ring can open them.
+
+    Args:
+        server: address and port.
+        purpose: a word of HL7 PurposeOfUse, such as "TREAT".
+        certs: folder of the client's certificate; None speaks plain text to this machine.
+        keys: folder of the caller's key ring; needed for numbers and local ids, which leave here as tokens only.
+        national_id: 13-digit number or G code; "-" reads it from standard input, so that no process list shows it.
+        facility: facility code, together with `local_id`.
+        local_id: the facility's own number of the person; "-" as for `national_id`.
+        eid: enterprise id.
+        as_json: print one JSON object.
+
+    Raises:
+        MpiError: an argument, the key ring or the server refuses.
+    """
+    reason = _purpose(purpose)
+    ring = load_key_ring(keys) if keys else None
+    key = locate_key(ring, national_id, facility, local_id, eid)
+    with Client(address=server, certificates=certs) as client:
+        located = client.locate(key, reason)
+    if as_json:
+        typer.echo(json.dumps(_figures(located, ring), ensure_ascii=False))
+    else:
+        _show(located, ring)
+
+
+def locate_key(
+    ring: KeyRing | None, national_id: str | None, facility: str | None, local_id: str | None, eid: str | None
+) -> LocateKey:
+    """Make the look-up key from what was given; exactly one way to name a person must be.
+
+    Raises:
+        ConfigInvalid: none or several ways were given, or the key ring that one needs is missing.
+        InputRejected: the number is none; the message does not say what it was.
+    """
+    if sum((national_id is not None, local_id is not None or facility is not None, eid is not None)) != 1:
+        raise ConfigInvalid("key", "give one of --national-id, --facility with --local-id, or --eid")
+    if eid is not None:
+        return EnterpriseId(eid)
+    if ring is None:
+        raise ConfigInvalid("--keys", "is needed: numbers and local ids leave this machine as tokens only")
+    tokens = Tokeniser(ring.current)
+    if national_id is None:
+        if facility is None or local_id is None:
+            raise ConfigInvalid("key", "--facility and --local-id go together")
+        return tokens.local_id(facility, _typed(local_id))
+    try:
+        number = parse_national_id(_typed(national_id))
+    except IdentifierRejected as rejected:
+        raise InputRejected(f"--national-id is not usable: {rejected.flag.value}") from None
+    return tokens.identifier(number.kind, number.value)
+
+
+def _typed(argument: str) -> str:
+    return sys.stdin.readline().strip() if argument == STANDARD_INPUT else argument
+
+
+def _purpose(word: str) -> PurposeOfUse:
+    try:
+        return PurposeOfUse(word.upper())
+    except ValueError:
+        raise ConfigInvalid("--purpose", f"is one of {', '.join(PurposeOfUse)}") from None
+
+
+def _local_id(location: Location, ring: KeyRing | None) -> str | None:
+    """Open a pointer if it is one of the key ring's own facility."""
+    if ring is None:
+        return None
+    try:
+        return PointerBox(ring.pointer_secret, location.facility).open(location.pointer)
+    except InputRejected:
+        return None
+
+
+def _figures(located: Located, ring: KeyRing | None) -> dict[str, object]:
+    return {
+        "identities": [
+            {
+                "eid": identity.eid,
+                "locations": [
+                    {"facility": at.facility, "pointer": at.pointer.hex(), "local_id": _local_id(at, ring)}
+                    for at in identity.locations
+                ],
+            }
+            for identity in located.identities
+        ],
+        "revision": located.revision.hex(),
+    }
+
+
+def _show(located: Located, ring: KeyRing | None) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    if not located.identities:
+        console.print("nothing is held under this key")
+        return
+    table = Table("enterprise id", "facility", "local id", "pointer")
+    for identity in located.identities:
+        for at in identity.locations:
+            table.add_row(identity.eid, at.facility, _local_id(at, ring) or "", at.pointer.hex())
+    console.print(table)

@@ -1,0 +1,224 @@
+"""The `mpi` command. Each command imports what it needs when it runs, so a facility needs no server packages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from mpi.errors import MpiError
+
+app = typer.Typer(
+    name="mpi",
+    help="Master patient index for Thailand that never sees who the patients are.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    add_completion=False,
+)
+certs_app = typer.Typer(help="Certificates for mutual TLS.", no_args_is_help=True)
+keys_app = typer.Typer(help="Key rings of facilities.", no_args_is_help=True)
+index_app = typer.Typer(help="The fast index, which the store can always make anew.", no_args_is_help=True)
+rules_app = typer.Typer(help="Linkage rule files.", no_args_is_help=True)
+app.add_typer(certs_app, name="certs")
+app.add_typer(keys_app, name="keys")
+app.add_typer(index_app, name="index")
+app.add_typer(rules_app, name="rules")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print figures for a script instead of for a person.")]
+Keys = Annotated[Path, typer.Option("--keys", help="Folder of this facility's key ring.", metavar="DIR")]
+Certificates = Annotated[
+    Path | None,
+    typer.Option("--certs", help="Folder with ca.pem, cert.pem and key.pem of this client.", metavar="DIR"),
+]
+Server = Annotated[str, typer.Option("--server", help="Address of the index.", metavar="HOST:PORT")]
+Data = Annotated[Path, typer.Option("--data", help="Folder of the store and the index.", metavar="DIR")]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings, a TOML file.", metavar="FILE")]
+
+
+def main() -> NoReturn:
+    """Run the command line: our own errors are one line on standard error and exit code 1."""
+    try:
+        app()
+    except MpiError as error:
+        print(f"mpi: {error.message}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("mpi: interrupted; nothing half-written was left", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+    sys.exit(0)
+
+
+@app.command(epilog="Example: mpi demo --persons 3000 --seed 7")
+def demo(
+    persons: Annotated[int, typer.Option(min=50, max=200_000, help="People in the synthetic population.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same population.")] = 7,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to leave the data; replaced by the next demo.", metavar="DIR")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the main job end to end: two facilities' raw extracts in, record locations out."""
+    from mpi.cli.demo import run
+
+    sys.exit(run(persons, seed, out, as_json=as_json))
+
+
+@app.command(epilog="Example: mpi serve --data data --config mpi.toml")
+def serve(
+    data: Data,
+    config: Config = None,
+    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Replaces the setting `listen`.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="No certificates; loopback addresses only.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Serve registrations and lookups over gRPC until interrupted."""
+    from mpi.cli.serve import run
+
+    run(data, config, listen, insecure=insecure, as_json=as_json)
+
+
+@certs_app.command("dev", epilog="Example: mpi certs dev --out certs --facility 10661 --exchange cdes")
+def certs_dev(
+    out: Annotated[Path, typer.Option(help="Folder to write to.", metavar="DIR")],
+    facility: Annotated[list[str] | None, typer.Option(help="Facility code; may be given several times.")] = None,
+    exchange: Annotated[list[str] | None, typer.Option(help="Name of an exchange service.")] = None,
+    steward: Annotated[list[str] | None, typer.Option(help="Name of a data steward.")] = None,
+) -> None:
+    """Make certificates for development: an authority, this machine's server, and the clients that are named."""
+    from mpi.server.certs import issue_dev_certificates
+
+    for folder in issue_dev_certificates(out, facility or [], exchange or [], steward or []):
+        typer.echo(str(folder))
+
+
+@keys_app.command("new", epilog="Example: mpi keys new --keys keys/HL001 --join keys/10661")
+def keys_new(
+    keys: Keys,
+    join: Annotated[
+        Path | None,
+        typer.Option(help="Key ring of a facility in the network to join; without it a new network begins."),
+    ] = None,
+) -> None:
+    """Make a facility's key ring: the network's linkage key, and a pointer key of its own."""
+    from mpi.encoder.keys import new_key_ring
+
+    ring = new_key_ring(keys, join)
+    typer.echo(f"{keys}: key epoch {ring.current.name}")
+
+
+@app.command(epilog="""Example: echo '{"name": "นายสมชาย ใจดี", "birth_date": "15/01/2530"}' | mpi normalize""")
+def normalize() -> None:
+    """Normalise demographics: JSON lines on standard input to JSON lines on standard output."""
+    from mpi.cli.normalize import normalize_lines
+
+    bad = normalize_lines(sys.stdin.buffer, sys.stdout)
+    if bad:
+        typer.echo(f"mpi: {bad} lines are not JSON objects", err=True)
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Example: mpi encode --keys keys/10661 --facility 10661 --source person43 person.txt --out 10661.parquet"
+)
+def encode(
+    extract: Annotated[Path, typer.Argument(help="The extract.", metavar="IN")],
+    keys: Keys,
+    facility: Annotated[str, typer.Option(help="Code of the facility whose extract it is.", metavar="CODE")],
+    source: Annotated[str, typer.Option(help="Format of the extract: person43 or fhir.")],
+    out: Annotated[Path, typer.Option(help="Encoded file to write.", metavar="OUT.parquet")],
+    profile: Annotated[str, typer.Option(help="Rule file, or the name of one that is shipped.")] = "th-v1",
+    as_json: AsJson = False,
+) -> None:
+    """Encode an extract on the facility's side: no name and no number leaves this machine."""
+    from mpi.cli.encode import run
+
+    run(extract, keys, facility, source, out, profile, as_json=as_json)
+
+
+@app.command(epilog="Example: mpi register --server 127.0.0.1:7443 --certs certs/facility-10661 10661.parquet")
+def register(
+    files: Annotated[list[Path], typer.Argument(help="Encoded files.", metavar="OUT.parquet...")],
+    server: Server,
+    certs: Certificates = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register encoded files. Running it again changes nothing, so an interrupted run is simply repeated."""
+    from mpi.cli.register import run
+
+    sys.exit(run(files, server, certs, as_json=as_json))
+
+
+@app.command(
+    epilog="Example: echo 1103702488992 | mpi locate --server 127.0.0.1:7443 --certs certs/exchange-cdes "
+    "--keys keys/cdes --national-id - --purpose TREAT"
+)
+def locate(
+    server: Server,
+    purpose: Annotated[str, typer.Option(help="Purpose of use (HL7), such as TREAT or ETREAT.")],
+    certs: Certificates = None,
+    keys: Annotated[Path | None, typer.Option("--keys", help="Key ring that makes the token.", metavar="DIR")] = None,
+    national_id: Annotated[
+        str | None, typer.Option(help="National id; - reads it from standard input, out of the shell's history.")
+    ] = None,
+    facility: Annotated[str | None, typer.Option(help="Facility code, with --local-id.")] = None,
+    local_id: Annotated[str | None, typer.Option(help="Local id; - reads it from standard input.")] = None,
+    eid: Annotated[str | None, typer.Option(help="Enterprise id.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find out which facilities hold records of a person."""
+    from mpi.cli.locate import run
+
+    run(server, purpose, certs, keys, national_id, facility, local_id, eid, as_json=as_json)
+
+
+@app.command(epilog="Example: mpi population --persons 3000 --seed 7 --out population")
+def population(
+    persons: Annotated[int, typer.Option(min=1, help="How many people.")],
+    out: Annotated[Path, typer.Option(help="Empty folder, or an earlier population to replace.", metavar="DIR")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
+    facilities: Annotated[int, typer.Option(min=2, max=1000, help="How many facilities.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Make a synthetic population: raw extracts of facilities of both platforms, and truth.csv."""
+    from mpi.cli.population import run
+
+    run(persons, seed, out, facilities, as_json)
+
+
+@index_app.command("verify", epilog="Example: mpi index verify --data data --config mpi.toml")
+def index_verify(data: Data, config: Config = None) -> None:
+    """Hold the index against the store, row by row; exit code 1 when anything differs."""
+    from mpi.cli.index import run_verify
+
+    sys.exit(run_verify(data, config))
+
+
+@index_app.command("rebuild", epilog="Example: mpi index rebuild --data data --config mpi.toml")
+def index_rebuild(data: Data, config: Config = None) -> None:
+    """Make the index anew from the store, while no server runs on it."""
+    from mpi.cli.index import run_rebuild
+
+    run_rebuild(data, config)
+
+
+@rules_app.command("check", epilog="Example: mpi rules check linkage_rules/th-v1.toml")
+def rules_check(
+    file: Annotated[Path, typer.Argument(help="Rule file.", metavar="FILE")], as_json: AsJson = False
+) -> None:
+    """Check a rule file, listing everything that is wrong with it."""
+    from mpi.rules import load_rules, rule_file
+
+    rules = load_rules(rule_file(str(file)))
+    figures = {
+        "profile": rules.profile.name,
+        "profile_digest": rules.profile.digest.hex(),
+        "model_digest": rules.model.digest,
+        "channels": list(rules.profile.channel_names()),
+    }
+    typer.echo(json.dumps(figures) if as_json else "\n".join(f"{key}: {value}" for key, value in figures.items()))

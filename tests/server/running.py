@@ -1,0 +1,164 @@
+"""A real server on a real socket in a thread of its own, with use cases held in memory; also a program.
+
+Usage: python -m tests.server.running   (serves plain text on a free port of 127.0.0.1 and prints the address)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvloop
+
+from mpi.config import TlsFiles
+from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
+from mpi.domain.identity import Decision, Evidence, Identity, Location, MatchCandidate, Registration
+from mpi.domain.record import ChannelEncoding, EncodedDemographics, EncodedRecord
+from mpi.errors import Reason, RecordRejected
+from mpi.server.app import Application, serve
+from mpi.server.certs import issue_dev_certificates
+
+DIGEST = b"\x07" * 32
+FACILITY = "10661"
+
+
+def encoded(number: int, facility: str = FACILITY, **changes: object) -> EncodedRecord:
+    """Build a well-formed record; equal numbers share their national id token."""
+    demographics = EncodedDemographics(
+        "th-v1",
+        DIGEST,
+        "1-5f2c90aa",
+        (IdentifierToken(IdentifierKind.NATIONAL_ID, number.to_bytes(32, "big")),),
+        (ChannelEncoding("A", (number + 1).to_bytes(32, "big"), b"\x55" * 128),),
+    )
+    fields = {
+        "facility": facility,
+        "local_id_token": uuid.uuid5(uuid.NAMESPACE_OID, f"{facility}/{number}").bytes * 2,
+        "pointer": b"sealed",
+        "demographics": demographics,
+    }
+    return EncodedRecord(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+class MemoryIndex:
+    """Registry, locator and matcher over one dictionary: equal national id tokens are one person."""
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, tuple[str, EncodedRecord]] = {}
+        self.actors: list[str] = []
+        self.threads: set[str] = set()
+        self.at = 0
+        self.delay = 0.0
+        self.failure: Exception | None = None
+
+    def register(self, records: Sequence[EncodedRecord], actor: str) -> tuple[list[Registration | RecordRejected], int]:
+        self.threads.add(threading.current_thread().name)
+        time.sleep(self.delay)
+        if self.failure:
+            raise self.failure
+        self.actors.append(actor)
+        self.at += 1
+        return [self._place(record) for record in records], self.at
+
+    def _place(self, record: EncodedRecord) -> Registration | RecordRejected:
+        if record.demographics.profile_digest != DIGEST:
+            return RecordRejected(Reason.PROFILE_MISMATCH, "demographics.profile_digest", "is of another profile")
+        held = self.records.get(record.local_id_token)
+        if held and held[1] == record:
+            return Registration(held[0], Decision.LINK, None, True, "unchanged")
+        found = self.locate(record.demographics.tokens[0])
+        eid = found[0].eid if found else str(uuid.uuid4())
+        self.records[record.local_id_token] = (eid, record)
+        decision = Decision.LINK if found else Decision.NEW
+        return Registration(eid, decision, 20.5 if found else None, False, "over_threshold" if found else "alone")
+
+    def locate(self, key: LocateKey) -> tuple[Identity, ...]:
+        eids = {eid for eid, record in self.records.values() if self._fits(key, eid, record)}
+        return tuple(self._identity(eid) for eid in sorted(eids))
+
+    def _fits(self, key: LocateKey, eid: str, record: EncodedRecord) -> bool:
+        if isinstance(key, EnterpriseId):
+            return eid == key.value
+        if isinstance(key, LocalIdToken):
+            return record.local_id_token == key.value
+        return key in record.demographics.tokens
+
+    def _identity(self, eid: str) -> Identity:
+        members = (record for owner, record in self.records.values() if owner == eid)
+        return Identity(eid, tuple(sorted(Location(record.facility, record.pointer) for record in members)))
+
+    def revision(self) -> int:
+        return self.at
+
+    def match(self, demographics: EncodedDemographics, limit: int) -> tuple[list[MatchCandidate], Decision]:
+        self.threads.add(threading.current_thread().name)
+        found = self.locate(demographics.tokens[0])[:limit]
+        term = Evidence("national_id", "agree", 20.5)
+        candidates = [MatchCandidate(identity.eid, 20.5, (term,), "") for identity in found]
+        return candidates, Decision.LINK if found else Decision.NEW
+
+    def application(self) -> Application:
+        return Application(registry=self, locator=self, matcher=self)
+
+
+@contextmanager
+def running(application: Application, tls: TlsFiles | None = None, listen: str = "127.0.0.1:0") -> Iterator[str]:
+    """Serve until the block ends; give the address. What the server raises at its start is raised here."""
+    started = threading.Event()
+    held: dict[str, object] = {}
+
+    async def main() -> None:
+        held["loop"], held["task"] = asyncio.get_running_loop(), asyncio.current_task()
+
+        def ready(address: str) -> None:
+            held["address"] = address
+            started.set()
+
+        try:
+            await serve(application, listen, tls, ready)
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:  # noqa: BLE001 (handed to the test)
+            held["error"] = error
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=lambda: uvloop.run(main()), name="server")
+    thread.start()
+    started.wait(20)
+    try:
+        if "error" in held:
+            raise held["error"]  # type: ignore[misc]
+        yield str(held["address"])
+    finally:
+        if thread.is_alive():
+            held["loop"].call_soon_threadsafe(held["task"].cancel)  # type: ignore[attr-defined]
+        thread.join(20)
+        assert not thread.is_alive(), "the server did not stop"
+
+
+def certificates(folder: Path) -> Path:
+    """Issue development certificates for the clients that the tests use."""
+    issue_dev_certificates(folder, [FACILITY, "11111"], ["cdes"], ["somchai"])
+    return folder
+
+
+def server_tls(folder: Path) -> TlsFiles:
+    """Files of the server below a folder of development certificates."""
+    server = folder / "server"
+    return TlsFiles(certificate=server / "cert.pem", key=server / "key.pem", client_authority=server / "ca.pem")
+
+
+def _say(address: str) -> None:
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(MemoryIndex().application(), "127.0.0.1:0", None, _say))
