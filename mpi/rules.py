@@ -109,10 +109,18 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What is compared, a channel or an identifier kind, and its levels from the most to the least alike."""
+    """What is compared, a channel or an identifier kind.
+
+    Attributes:
+        on: name of the channel or identifier kind.
+        levels: from the most to the least alike.
+        instead_of: a channel beside which this one would count the same evidence twice: it is weighed only where
+            that one is missing; "" for none.
+    """
 
     on: str
     levels: tuple[Level, ...]
+    instead_of: str
 
     def level(self, name: str) -> Level:
         """Return the level of that name; KeyError when there is none."""
@@ -127,13 +135,13 @@ class DecisionRules:
     """When a weight is enough, and what else it takes.
 
     Attributes:
-        link: least match weight of a link, in bits.
+        link: least match weight of a link that rests on an anchor, in bits.
+        link_with_number: least match weight of a link that rests on a number, in bits.
         review: least match weight of a possible link, in bits.
         margin: how far the runner-up must stay behind, in bits.
         demographics: least weight of the channels alone when a number agrees, in bits.
         shared_phone: least match weight of a possible link when the phone agrees, in bits.
-        anchor: channel whose agreement a link without a number needs.
-        anchor_level: least level of that agreement.
+        anchors: what a link without a number needs: one of these sets of least levels by channel.
         veto: identifier kinds of which a person has only one: two different ones forbid a link.
         identifying: identifier kinds whose agreement can stand in for the anchor.
         finding: identifier kinds by which candidates are found, besides buckets.
@@ -143,12 +151,12 @@ class DecisionRules:
     """
 
     link: float
+    link_with_number: float
     review: float
     margin: float
     demographics: float
     shared_phone: float
-    anchor: str
-    anchor_level: str
+    anchors: tuple[Mapping[str, str], ...]
     veto: tuple[IdentifierKind, ...]
     identifying: tuple[IdentifierKind, ...]
     finding: tuple[IdentifierKind, ...]
@@ -283,7 +291,7 @@ class _Reader:
 
     def _comparison(self, table: dict[str, Any], profile: Profile) -> Comparison:
         where = f"model.comparison {table['on']}"
-        self._take(where, table, ("on", "levels"))
+        self._take(where, table, ("on", "levels", "instead_of"))
         levels = []
         for entry in table["levels"]:
             self._take(where, entry, ("level", "similarity", "m", "u"))
@@ -298,7 +306,9 @@ class _Reader:
         else:
             self._kinds(where, [table["on"]])
             self._need(where, names == [AGREE, DISAGREE], f"levels are {AGREE}, {DISAGREE}")
-        return Comparison(table["on"], tuple(levels))
+        instead_of = table.get("instead_of", "")
+        self._need(where, instead_of in ("", *profile.channel_names()), "instead_of is a channel of the profile")
+        return Comparison(table["on"], tuple(levels), instead_of)
 
     def _decision(
         self, table: dict[str, Any], profile: Profile, comparisons: Mapping[str, Comparison]
@@ -306,22 +316,21 @@ class _Reader:
         where = "model.decision"
         self._take(where, table, DecisionRules.__slots__)
         number: Callable[[str], float] = lambda key: float(table[key])  # noqa: E731 (one word for six rows below)
-        anchor, anchor_level = table["anchor"], table["anchor_level"]
-        self._need(where, anchor in profile.channel_names(), "anchor is a channel of the profile")
-        if anchor in comparisons:
-            names = [level.name for level in comparisons[anchor].levels]
-            self._need(where, anchor_level in names, "anchor_level is a level of the anchor")
+        anchors = tuple(dict(anchor) for anchor in table["anchors"])
+        for channel, level in (entry for anchor in anchors for entry in anchor.items()):
+            known = comparisons[channel].levels if channel in comparisons else ()
+            self._need(where, level in [each.name for each in known], f"anchors: {channel} has no level {level}")
         least = {name: float(value) for name, value in table["candidate_similarity"].items()}
         self._need(where, least.keys() == set(profile.channel_names()), "candidate_similarity names every channel")
         self._need(where, table["review"] <= table["link"], "review is not above link")
         return DecisionRules(
             link=number("link"),
+            link_with_number=number("link_with_number"),
             review=number("review"),
             margin=number("margin"),
             demographics=number("demographics"),
             shared_phone=number("shared_phone"),
-            anchor=anchor,
-            anchor_level=anchor_level,
+            anchors=anchors,
             veto=self._kinds(where, table["veto"]),
             identifying=self._kinds(where, table["identifying"]),
             finding=self._kinds(where, table["finding"]),

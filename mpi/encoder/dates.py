@@ -143,7 +143,7 @@ def _parts(text: str) -> tuple[int, int, int, bool]:
     text = text.strip()
     found = _COMPACT.fullmatch(text)
     if found is None:
-        text = _ERA_WORDS.sub(" ", clean_text(text)).strip().strip(".")
+        text = _ERA_WORDS.sub(" ", clean_text(text)[0]).strip().strip(".")
         found = _COMPACT.fullmatch(text)
     if found:
         return _compact(found)

@@ -92,7 +92,7 @@ def normalize(raw: RawDemographics, today: datetime.date) -> Demographics:
             if raw_name.full
             else parse_name_parts(raw_name.given, raw_name.family, raw_name.middle, raw_name.prefix)
         )
-        flags.update(f"name:{flag.value}" for flag in name.flags)
+        flags.update(f"name:{flag.value.lower()}" for flag in name.flags)
         if (name.given or name.family) and name not in names:
             names.append(name)
     birth_date = _birth_date(raw.birth_date, today, flags)
@@ -105,7 +105,7 @@ def normalize(raw: RawDemographics, today: datetime.date) -> Demographics:
         )
         if found
     ]
-    sex = _SEX.get(clean_text(raw.sex).lower(), "")
+    sex = _SEX.get(clean_text(raw.sex)[0].lower(), "")
     if not sex:
         sex = next((name.sex_hint for name in names if name.sex_hint), "")
     return Demographics(
@@ -113,8 +113,8 @@ def normalize(raw: RawDemographics, today: datetime.date) -> Demographics:
         birth_date,
         sex,
         tuple(identifiers),
-        clean_text(raw.subdistrict).removeprefix("ต.").removeprefix("ตำบล").removeprefix("แขวง").strip(),
-        clean_text(raw.house),
+        clean_text(raw.subdistrict)[0].removeprefix("ต.").removeprefix("ตำบล").removeprefix("แขวง").strip(),
+        clean_text(raw.house)[0],
         frozenset(flags),
     )
 

@@ -58,7 +58,7 @@ def parse_national_id(text: str) -> Identifier:
     Raises:
         IdentifierRejected: wrong length or characters, wrong check digit, or a known dummy.
     """
-    value = text if text.isascii() and text.isdigit() else _SEPARATORS.sub("", clean_text(text)).upper()
+    value = text if text.isascii() and text.isdigit() else _SEPARATORS.sub("", clean_text(text)[0]).upper()
     if _G_CODE.fullmatch(value):
         return Identifier(IdentifierKind.ALIEN_ID, value)
     if not (value.isascii() and value.isdigit()):
@@ -88,7 +88,7 @@ def parse_passport(text: str, country: str) -> Identifier:
     Raises:
         IdentifierRejected: not 6 to 15 letters and digits, or no country.
     """
-    value = _SEPARATORS.sub("", clean_text(text)).upper()
+    value = _SEPARATORS.sub("", clean_text(text)[0]).upper()
     issuer = country.strip().upper()
     if not _PASSPORT.fullmatch(value) or not _COUNTRY.fullmatch(issuer):
         raise IdentifierRejected(IdentifierFlag.CHARACTERS)
@@ -103,7 +103,7 @@ def parse_phone(text: str) -> Identifier:
     Raises:
         IdentifierRejected: it is none, or plainly filled in.
     """
-    digits = _SEPARATORS.sub("", clean_text(text)).replace("(", "").replace(")", "").replace("+", "")
+    digits = _SEPARATORS.sub("", clean_text(text)[0]).replace("(", "").replace(")", "").replace("+", "")
     for prefix in ("0066", "66"):
         if digits.startswith(prefix) and len(digits) >= len(prefix) + 8:
             digits = "0" + digits[len(prefix) :].lstrip("0")

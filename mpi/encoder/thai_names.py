@@ -1,7 +1,11 @@
-"""Names of people in Thailand: titles off, particles joined, given and family name told apart.
+"""Names of persons as Thai facilities write them, in canonical parts.
 
-Works on Thai and Latin script. Nothing is corrected: two spellings that sound alike are usually two people, so all
-that is done here is to write one name one way.
+Nothing is corrected: พงษ์ and พงศ์ sound alike and are usually two people. Only what is not part of the name goes
+(titles, placeholders, digits, punctuation), and what is written in several ways comes out in one (ณ อยุธยา and
+ณ.อยุธยา, แซ่ ลิ้ม and แซ่ลิ้ม, JAI-DEE and Jaidee, Thai typed with the keyboard left in English).
+
+The given and family names of pythainlp (CC BY-SA 4.0, read through its API) decide where a word can be read in two
+ways. Parsing is deterministic: the same text gives the same parts at every facility that runs the same version.
 """
 
 from __future__ import annotations
@@ -12,230 +16,423 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-from pythainlp.corpus import thai_family_names, thai_female_names, thai_male_names
-from pythainlp.util import eng_to_thai
-
-from mpi.encoder.thai_text import MOST_CHARACTERS, clean_text, is_thai
-from mpi.encoder.titles import FEMALE, MALE, known_code, sex_of_title, take_titles
+from mpi.encoder.thai_text import TextFlag, clean_text
+from mpi.encoder.titles import strip_titles, title_of_prefix
 
 
 class NameFlag(StrEnum):
-    """What a data officer may want to know of a name; none of it holds any part of the name."""
+    """What was met on the way to the canonical parts."""
 
-    REPAIRED = "repaired"
-    TITLE_AMBIGUOUS = "title_ambiguous"
-    MONASTIC = "monastic"
-    DIGITS_DROPPED = "digits_dropped"
-    WRONG_KEYBOARD = "wrong_keyboard"
-    NEWBORN = "newborn"
-    NULL_NAME = "null_name"
-    SINGLE_NAME = "single_name"
-    CUT = "cut"
+    REPAIRED = TextFlag.REPAIRED.value
+    """Code points were wrong and were put right."""
+    TRUNCATED = TextFlag.TRUNCATED.value
+    """A field was longer than any name and was cut."""
+    TITLE_AMBIGUOUS = "TITLE_AMBIGUOUS"
+    """A word could be a title or the beginning of the name."""
+    MONASTIC = "MONASTIC"
+    """A title of the religious: the family name may be a monastic name."""
+    DIGITS_DROPPED = "DIGITS_DROPPED"
+    """There were digits among the letters."""
+    WRONG_KEYBOARD = "WRONG_KEYBOARD"
+    """Thai had been typed with the keyboard switched to English."""
+    NEWBORN = "NEWBORN"
+    """A child without a name yet: `given` is empty, `family` is the mother's."""
+    NULL_NAME = "NULL_NAME"
+    """No name at all, or a placeholder for one."""
+    SINGLE_NAME = "SINGLE_NAME"
+    """A given name without a family name."""
+    NAME_IN_WRONG_FIELD = "NAME_IN_WRONG_FIELD"
+    """The whole name stood in one of two fields, or in both."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PersonName:
-    """A name in canonical form; an absent part is "".
+    """A name in canonical parts, each "" when absent; Latin letters are lower case without accents.
 
     Attributes:
         given: given name (ชื่อตัว).
-        middle: middle name (ชื่อรอง), several joined by a space.
-        family: family name (ชื่อสกุล), particles joined to it.
-        aliases: names in parentheses.
-        script: "thai", "latin", "mixed" or "".
-        sex_hint: "1" or "2" from the title, "" when it tells none.
-        flags: what was found on the way.
+        middle: middle names (ชื่อรอง), one space between them.
+        family: family name (ชื่อสกุล), particles joined (ณอยุธยา, แซ่ลิ้ม).
+        aliases: names in parentheses: nicknames, former names.
+        script: "thai", "latin", "mixed", or "" when there is no letter of either.
+        sex_hint: "1" male or "2" female by the title; "" when it does not tell.
+        flags: what was met on the way.
     """
 
-    given: str
-    middle: str
-    family: str
-    aliases: tuple[str, ...]
-    script: str
-    sex_hint: str
-    flags: frozenset[NameFlag]
+    given: str = ""
+    middle: str = ""
+    family: str = ""
+    aliases: tuple[str, ...] = ()
+    script: str = ""
+    sex_hint: str = ""
+    flags: frozenset[NameFlag] = frozenset()
 
     def __repr__(self) -> str:
-        return f"PersonName(script={self.script!r}, flags={sorted(self.flags)})"
+        return "PersonName(***)"
 
 
-_NULL = frozenset(
-    "- . -- .. ไม่มี ไม่ทราบ ไม่ระบุ ไม่มีนามสกุล ไม่มีสกุล ไม่มีชื่อ ไม่ทราบชื่อ ไม่ทราบนามสกุล ทดสอบ ยังไม่มีชื่อ ยังไม่ตั้งชื่อ "
-    "unknown none null test nil na n/a noname unnamed".split()
+# One match tells that a text holds nothing but Thai words, so that most steps can be left out.
+_PLAIN_THAI = re.compile("[ก-ฮะ-ฺเ-ๅ็-ํ ]*+")
+
+_PARENTHESES = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
+_RANK_NOTES = {"พิเศษ": "พิเศษ ", "หญิง": "หญิง ", "ญ": "หญิง "}
+_ALIAS_LABEL = re.compile(
+    r" *(?:(?:ชื่อเดิม|เดิมชื่อ|(?:นาม)?สกุลเดิม|ชื่อเล่น|เดิม)|(?:nee|née|formerly|aka|a\.k\.a\.)\b)[ :]*", re.IGNORECASE
 )
+_NOT_THAI_RUN = re.compile("[^\u0e00-\u0e7f]+")
+_ACCENTS = re.compile("[\u0300-\u036f]+")
+# Letters with a stroke and ligatures have no decomposition in Unicode; passports spell them so.
+_STROKE_LETTERS = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t"}
+)
+
+
+class _NameCharacters(dict[int, int | str | None]):
+    """`str.translate` table: letters and their marks stay, digits go, everything else parts words."""
+
+    def __missing__(self, code_point: int) -> int | str | None:
+        category = unicodedata.category(chr(code_point))[0]
+        if category in "LM":
+            return code_point
+        return None if category == "N" else " "
+
+
+# Dots and ฯ are part of titles until these are off.
+_NAME_CHARACTERS = _NameCharacters(
+    {ord("."): ".", ord("ฯ"): "ฯ", ord("ๆ"): " ", ord("'"): None, ord("`"): None, ord("-"): None}
+)
+_DOTS = str.maketrans(".ฯ", "  ")
+
+_TEST_WORDS = frozenset(("ทดสอบ", "ทดสอบระบบ", "test", "testing"))
+_NULL_WORDS = _TEST_WORDS | frozenset(
+    (
+        *("ไม่มี", "ไม่มีชื่อ", "ไม่มีสกุล", "ไม่มีนามสกุล", "ไม่มีชื่อสกุล", "ไม่ทราบ", "ไม่ทราบชื่อ", "ไม่ทราบสกุล", "ไม่ทราบนามสกุล"),
+        *("ไม่ทราบชื่อสกุล", "ไม่ระบุ", "ไม่ระบุชื่อ", "ไม่ระบุสกุล", "ไม่ระบุนามสกุล", "ไม่ปรากฏ", "ไม่ปรากฏชื่อ", "นิรนาม"),
+        *("unknown", "unk", "none", "null", "fnu", "lnu", "xxx"),
+    )
+)
+_NULL_PHRASE = re.compile(r"\b(?:n/a|no[ _-]?(?:(?:sur|last|family|first)[ _-]?)?name)\b", re.IGNORECASE)
+_AFTER_NULL = frozenset(("ชื่อ", "สกุล", "นามสกุล"))
+
+_BABY_OF = re.compile(r"\bb/o\b", re.IGNORECASE)
 _NEWBORN = re.compile(
-    r"^(?:บุตรสาว|บุตรชาย|บุตร|ทารกเพศชาย|ทารกเพศหญิง|ทารก|ลูก|baby (?:boy |girl )?of|baby (?:boy|girl)"
-    r"|baby)(?:ของ)?"
-    r"(?:\s+(?:of|นาง|นางสาว|น\.ส\.|mrs|ms|miss)\.?)?(?:\s|$)",
-    re.IGNORECASE,
+    "(?:(?P<infant>ทารก|เด็กแรกเกิด)|(?P<child>บุตร)|ลูก)(?:แรกเกิด)?(?: ?(?:เพศ)?(?P<sex>ชาย|หญิง|สาว))?"
+    "(?: ?คนที่)?(?: ?(?P<of>ของ))?(?![ะ-ฺๅ-๎])"
 )
-_PARENTHESES = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]?")
-_NOT_NAME = re.compile(r"[ฯๆ,/.;:_*\"“”?!+=|\\<>@#$%^&~`]+")
-_JOINED_IN_LATIN = re.compile(r"(?<=[A-Za-z])[-'’‘](?=[A-Za-z])")
-_NOT_LETTERS = re.compile(r"[^\u0e01-\u0e4ea-z ]+")
-_PARTICLES = frozenset(("แซ่", "ณ"))
-_WRONG_KEYBOARD = re.compile(r"[;\[\],.'/=]|^[^aeiouyAEIOUY ]+( |$)")
+_NEWBORN_LATIN = re.compile(
+    r"(?:(?P<infant>infant|new ?born|babyof)|baby)\b[ .]*(?P<sex>boy|girl|male|female)?\b[ .]*(?P<of>of)?\b"
+)
+_NEWBORN_STARTS = frozenset(("ทา", "เด", "บุ", "ลู", "in", "ne", "ba"))
+_NEWBORN_SEX = {"ชาย": "1", "boy": "1", "male": "1", "หญิง": "2", "สาว": "2", "girl": "2", "female": "2"}
+
+_CLAN = frozenset(("แซ่", "sae"))
+_NA = frozenset(("ณ", "na"))
+# Places that kings granted behind ณ. Fused, the particle is told by its place: ณรงค์ begins with ณ as well.
+_NA_PLACES = frozenset(
+    (
+        *("อยุธยา", "เชียงใหม่", "ระนอง", "ถลาง", "สงขลา", "ลำปาง", "ลำพูน", "น่าน", "นคร", "พัทลุง", "ตะกั่วทุ่ง", "ตะกั่วป่า"),
+        *("ป้อมเพชร", "ป้อมเพชร์", "บางช้าง", "มหาไชย", "มหาชัย", "ราชสีมา", "วิเชียร", "ศรีโคตร", "หนองคาย", "อุบล", "กาฬสินธุ์"),
+        *("จำปาศักดิ์", "จัตุรัส", "พิศณุโลก", "มโนรม", "สุโขทัย", "ร้อยเอ็ด"),
+    )
+)
+
+_KEYBOARD_SLIP = re.compile(r"[;\[\],.'/=]|^[^aeiouAEIOU]+$")
+_THAI_WORDS = re.compile(r"(?:[ก-ฮ][ัิ-ู็]?[่-๋]?์?(?:าะ|[ะาำๅ])?|[เ-ไ](?=[ก-ฮ])|[ .])+")
+# Thai Kedmanee (TIS 820-2538) by the keys of a US keyboard: the letter rows plain, the digit row plain, then shifted.
+_KEDMANEE = str.maketrans(
+    "qwertyuiop[]asdfghjkl;'zxcvbnm,./1234567890-=QWERTYUIOP{}ASDFGHJKL:\"ZXCVBNM<>?!@#$%^&*()_+",
+    'ๆไำพะัีรนยบลฟหกดเ้่าสวงผปแอิืทมใฝๅ/-ภถุึคตจขช๐"ฎฑธํ๊ณฯญฐ,ฤฆฏโฌ็๋ษศซ.()ฉฮฺ์?ฒฬฦ+๑๒๓๔ู฿๕๖๗๘๙',
+)
+_NO_THAI_WORD = re.compile("[^ก-ฺเ-ํ .]|(?:^| )[ะ-ฺๅ-ํ]|[เ-ไ](?![ก-ฮเ])")
+_SHORTEST_SLIP = 2
+
+_THAI_LETTER = re.compile("[ก-ฮ]")
+_LATIN_LETTER = re.compile("[a-z]")
 
 
 def parse_full_name(text: str) -> PersonName:
-    """Parse a name written in one field, titles and all."""
-    return _parse(text, None)
+    """Parts of a name that stands in one field: titles, given name, middle names, family name last.
+
+    Total: any text gives a `PersonName`, with `NameFlag.NULL_NAME` when no name is in it. Parsing the parts again
+    with `parse_name_parts` gives the same parts.
+    """
+    cleaned, flags = clean_text(text)
+    return _Reader(flags).full(cleaned)
 
 
 def parse_name_parts(given: str, family: str, middle: str = "", prefix: str = "") -> PersonName:
-    """Parse a name held in fields of its own, as the 43-file standard and FHIR do.
+    """Parts of a name that stands in two or three fields, as NAME, LNAME and PRENAME of the 43-file standard do.
 
-    `prefix` is a title or its DOPA code. A family name that says "none" or repeats the given name is absent. When
-    all of the name stands in the given field, it is told apart as `parse_full_name` does.
+    Args:
+        given: the given name; may hold titles, and the whole name when `family` is empty or a placeholder.
+        family: the family name; several words are middle names and the family name.
+        middle: the middle name, where there is a field for it.
+        prefix: PRENAME as a DOPA code ("003") or as text ("นาย"); only its hint of sex and of orders is used.
+
+    A family name that repeats the given field is no family name: people with one name are entered so.
+    Total, as `parse_full_name` is.
     """
-    own = _parse(given if not middle else f"{given} {middle}", family)
-    if own.sex_hint or not prefix:
-        return own
-    title = clean_text(prefix)
-    sex = sex_of_title(title) if known_code(title) else take_titles(f"{title} ก")[0].sex or sex_of_title(title)
-    return PersonName(own.given, own.middle, own.family, own.aliases, own.script, sex, own.flags)
-
-
-def _parse(text: str, family_field: str | None) -> PersonName:
-    flags = set()
-    if len(text) > MOST_CHARACTERS:
-        flags.add(NameFlag.CUT)
-    cleaned = clean_text(text)
-    if cleaned != text.strip():
-        flags.add(NameFlag.REPAIRED)
-    repaired = _from_wrong_keyboard(cleaned)
-    if repaired:
-        flags.add(NameFlag.WRONG_KEYBOARD)
-        cleaned = repaired
-    aliases = tuple(alias for found in _PARENTHESES.findall(cleaned) if (alias := " ".join(_words(found, set()))))
-    titles, rest = take_titles(cleaned)
-    rest = _PARENTHESES.sub(" ", rest).strip()
-    sex = titles.sex
-    if titles.monastic:
-        flags.add(NameFlag.MONASTIC)
-    newborn = _NEWBORN.match(rest)
-    if newborn:
-        flags.add(NameFlag.NEWBORN)
-        rest = rest[newborn.end() :]
-        _, rest = take_titles(rest)
-    rest, fused_sex, ambiguous = _without_fused_title(rest)
-    sex = sex or fused_sex
-    if ambiguous:
-        flags.add(NameFlag.TITLE_AMBIGUOUS)
-    words = _particles_joined(_words(rest, flags))
-    family_words = [] if family_field is None else _family_words(family_field, flags)
-    if family_words and words == family_words:
-        # The single name of a person was copied into both fields.
-        family_words = []
-    if family_field is None or (not family_words and len(words) > 1):
-        given_words, family_words = words[:-1] or words, words[-1:] if len(words) > 1 else []
-    else:
-        given_words = words
-    if newborn:
-        # The words are the mother's name: only the family name says something of the child.
-        family_words = family_words or (given_words if family_field is None and len(words) == 1 else [])
-        given_words = []
-    if not given_words and not newborn:
-        given_words, family_words = family_words, []
-    family = "".join(family_words)
-    given, middle = (given_words[0] if given_words else ""), " ".join(given_words[1:])
-    if not given and not family:
-        flags.add(NameFlag.NULL_NAME)
-    elif not family and not newborn:
-        flags.add(NameFlag.SINGLE_NAME)
-    return PersonName(given, middle, family, aliases, _script(given + family), sex, frozenset(flags))
-
-
-def _words(text: str, flags: set[NameFlag]) -> list[str]:
-    """Words of a name: letters only, Latin in lower case without accents, placeholders for "none" left out."""
-    if text.lower().strip() in _NULL:
-        return []
-    text = _JOINED_IN_LATIN.sub("", text)
-    text = _NOT_NAME.sub(" ", text)
-    if any(character.isdigit() for character in text):
-        flags.add(NameFlag.DIGITS_DROPPED)
-    if not text.isascii():
-        text = "".join(_plain_latin(character) for character in text)
-    text = _NOT_LETTERS.sub("", text.lower())
-    return [word for word in text.split() if word not in _NULL]
-
-
-def _plain_latin(character: str) -> str:
-    if "\u0e01" <= character <= "\u0e4e" or character.isascii():
-        return character
-    plain = unicodedata.normalize("NFKD", character)
-    return "".join(c for c in plain if c.isascii())
-
-
-def _particles_joined(words: list[str]) -> list[str]:
-    """Join แซ่ and ณ to the word behind them, and "X ณ Y" to one family name."""
-    joined: list[str] = []
-    index = 0
-    while index < len(words):
-        word, following = words[index], words[index + 1 : index + 2]
-        index += 1
-        if word in _PARTICLES and following:
-            word += following[0]
-            index += 1
-            # "เสนีวงศ์ ณ อยุธยา" is one family name; right after the given name ณ begins it.
-            if word.startswith("ณ") and len(joined) >= 2:
-                joined[-1] += word
-                continue
-        joined.append(word)
-    return joined
-
-
-def _family_words(field: str, flags: set[NameFlag]) -> list[str]:
-    cleaned = clean_text(field)
-    if cleaned != field.strip():
-        flags.add(NameFlag.REPAIRED)
-    repaired = _from_wrong_keyboard(cleaned)
-    if repaired:
-        flags.add(NameFlag.WRONG_KEYBOARD)
-        cleaned = repaired
-    return _words(_PARENTHESES.sub(" ", cleaned), flags)
-
-
-def _without_fused_title(text: str) -> tuple[str, str, bool]:
-    """Take นาย or นาง off a name that it is written against, unless the whole is itself a given name.
-
-    Returns:
-        The text, the sex that the title tells of, and whether the word could be read both ways.
-    """
-    word, _, rest = text.partition(" ")
-    for title, sex in (("นาย", MALE), ("นาง", FEMALE)):
-        remainder = word[len(title) :]
-        if word.startswith(title) and len(remainder) >= 2:
-            if word in given_names():
-                return text, "", True
-            if "\u0e01" <= remainder[0] <= "\u0e44":
-                return f"{remainder} {rest}".strip(), sex, False
-    return text, "", False
-
-
-def _from_wrong_keyboard(text: str) -> str:
-    """Read text as typed on the Thai layout with the keyboard left in English; "" when it does not look like that."""
-    if not text or not text.isascii() or not _WRONG_KEYBOARD.search(text):
-        return ""
-    thai = clean_text(eng_to_thai(text))
-    words = thai.split()
-    known = words and all(is_thai(word) for word in words) and words[0] in given_names() | family_names()
-    return thai if known else ""
-
-
-def _script(letters: str) -> str:
-    thai = is_thai(letters)
-    latin = any("a" <= character <= "z" for character in letters)
-    return "mixed" if thai and latin else "thai" if thai else "latin" if latin else ""
+    cleaned_given, flags = clean_text(given)
+    cleaned_family, family_flags = clean_text(family)
+    reader = _Reader(flags | family_flags)
+    cleaned_middle = cleaned_prefix = ""
+    if middle:
+        cleaned_middle, middle_flags = clean_text(middle)
+        reader.flags |= {NameFlag(flag) for flag in middle_flags}
+    if prefix:
+        cleaned_prefix, _ = clean_text(prefix)
+    return reader.parts(cleaned_given, cleaned_middle, cleaned_family, cleaned_prefix)
 
 
 @cache
 def given_names() -> frozenset[str]:
-    """Given names of pythainlp's corpora, in canonical form."""
-    return frozenset(clean_text(name) for name in thai_female_names() | thai_male_names())
+    """Thai given names of the pythainlp corpora, canonical; read once, about 12,000."""
+    from pythainlp.corpus import thai_female_names, thai_male_names
+
+    return frozenset(clean_text(name)[0] for name in thai_female_names() | thai_male_names())
 
 
 @cache
 def family_names() -> frozenset[str]:
-    """Family names of pythainlp's corpus, in canonical form."""
-    return frozenset(clean_text(name) for name in thai_family_names())
+    """Thai family names of the pythainlp corpora, canonical and with particles joined; read once, about 10,000."""
+    from pythainlp.corpus import thai_family_names
+
+    return frozenset(clean_text(name)[0].replace(" ", "") for name in thai_family_names())
+
+
+def _is_given_name(word: str) -> bool:
+    return word in given_names()
+
+
+class _Reader:
+    """One reading of one name; gathers flags, aliases and hints on the way."""
+
+    __slots__ = ("aliases", "flags", "given_unknown", "of_mother", "sexes")
+
+    def __init__(self, flags: frozenset[TextFlag]) -> None:
+        self.flags = {NameFlag(flag) for flag in flags}
+        self.aliases: list[str] = []
+        self.sexes: set[str] = set()
+        self.given_unknown = False
+        self.of_mother = False
+
+    def full(self, text: str) -> PersonName:
+        if slip := _undo_keyboard_slip((text,)):
+            self.flags.add(NameFlag.WRONG_KEYBOARD)
+            (text,) = slip
+        words = _joined(self._leading_words(text), before_na=2)
+        if NameFlag.NEWBORN in self.flags:
+            return self._newborn(words)
+        return self._arranged(words)
+
+    def parts(self, given: str, middle: str, family: str, prefix: str) -> PersonName:
+        if slip := _undo_keyboard_slip((given, middle, family)):
+            self.flags.add(NameFlag.WRONG_KEYBOARD)
+            given, middle, family = slip
+        if prefix and (title := title_of_prefix(prefix)):
+            self._hint(title.sex, monastic=title.monastic)
+        given_words = _joined(self._leading_words(given), before_na=2)
+        if NameFlag.NEWBORN in self.flags:
+            family_text = self._letters_and_dots(family)
+            mother = strip_titles(family_text, _is_given_name)
+            self.of_mother |= bool(mother.titles)
+            family_words = _joined(_without_nulls(mother.rest.translate(_DOTS).split()), before_na=1)
+            return self._name("", "", family_words[-1]) if family_words else self._newborn(given_words)
+        if NameFlag.NULL_NAME in self.flags:
+            return self._name("", "", "")
+        middle_words = self._following_words(middle)
+        family_words = self._following_words(family)
+        if not given_words and not middle_words and len(family_words) > 1 and not self.given_unknown:
+            self.flags.add(NameFlag.NAME_IN_WRONG_FIELD)
+            return self.full(family)
+        family_words = _joined(family_words, before_na=1)
+        repeated = len(family_words)
+        if repeated and not middle_words and given_words[-repeated:] == family_words:
+            # The given field holds the whole name, or the only name was copied into both fields.
+            self.flags.add(NameFlag.NAME_IN_WRONG_FIELD)
+            return self._arranged(given_words)
+        if not family_words and not middle_words:
+            if len(given_words) > 1:
+                self.flags.add(NameFlag.NAME_IN_WRONG_FIELD)
+            return self._arranged(given_words)
+        before = [*given_words, *middle_words, *family_words[:-1]]
+        known = before.pop(0) if given_words and not self.given_unknown else ""
+        return self._name(known, " ".join(before), family_words[-1] if family_words else "")
+
+    def _arranged(self, words: list[str]) -> PersonName:
+        """Given name first, family name last; a whole name written twice counts once."""
+        while (half := len(words) // 2) and words[:half] == words[half:]:
+            words = words[:half]
+        if self.given_unknown:
+            return self._name("", " ".join(words[:-1]), words[-1] if words else "")
+        if len(words) > 1:
+            return self._name(words[0], " ".join(words[1:-1]), words[-1])
+        return self._name(words[0] if words else "", "", "")
+
+    def _newborn(self, words: list[str]) -> PersonName:
+        # Behind "บุตร น.ส." the mother's given name comes first; a lone word behind "ทารก" is the family name.
+        return self._name("", "", words[-1] if len(words) > self.of_mother else "")
+
+    def _name(self, given: str, middle: str, family: str) -> PersonName:
+        if NameFlag.NEWBORN not in self.flags:
+            if not (given or middle or family):
+                self.flags.add(NameFlag.NULL_NAME)
+            elif given and not family:
+                self.flags.add(NameFlag.SINGLE_NAME)
+        letters = f"{given}{middle}{family}"
+        thai = _THAI_LETTER.search(letters)
+        latin = _LATIN_LETTER.search(letters)
+        return PersonName(
+            given,
+            middle,
+            family,
+            tuple(dict.fromkeys(self.aliases)),
+            ("mixed" if latin else "thai") if thai else "latin" if latin else "",
+            self.sexes.pop() if len(self.sexes) == 1 else "",
+            frozenset(self.flags),
+        )
+
+    def _hint(self, sex: str, *, monastic: bool) -> None:
+        if sex:
+            self.sexes.add(sex)
+        if monastic:
+            self.flags.add(NameFlag.MONASTIC)
+
+    def _leading_words(self, text: str) -> list[str]:
+        """Words of the field that a title or a placeholder for an unnamed child may begin."""
+        plain = bool(_PLAIN_THAI.fullmatch(text))
+        if not plain:
+            text = self._letters_and_dots(text)
+        while True:
+            stripped = strip_titles(text, _is_given_name)
+            if stripped.ambiguous:
+                self.flags.add(NameFlag.TITLE_AMBIGUOUS)
+            if stripped.titles:
+                self._hint(stripped.sex_hint, monastic=stripped.monastic)
+            rest = stripped.rest
+            if rest[:2] in _NEWBORN_STARTS and (mother := self._behind_placeholder(rest)) is not None:
+                return self._leading(mother)
+            if plain:
+                return self._leading(rest)
+            # A dot or a rank note gone from the front can lay a title bare.
+            undotted = " ".join(rest.translate(_DOTS).split())
+            if undotted == text:
+                return self._leading(undotted)
+            text = undotted
+
+    def _behind_placeholder(self, text: str) -> str | None:
+        """What follows a placeholder for an unnamed child (บุตร น.ส. …, ทารก …, baby of …); None without one."""
+        latin = text[0].isascii()
+        found = (_NEWBORN_LATIN if latin else _NEWBORN).match(text)
+        if not found:
+            return None
+        behind = text[found.end() :]
+        mother = strip_titles(behind.lstrip(" .ฯ"), _is_given_name)
+        of_mother = bool(found["of"] or mother.titles)
+        if latin:
+            certain = found["infant"] or found["of"] or found["sex"]
+        else:
+            parted = behind[:1] in " .ฯ" or text[found.end("child") :][:1] in " .ฯ"
+            # บุตรี and ลูกน้ำ are given names; บุตร standing alone is not.
+            certain = found["infant"] or of_mother or (found["child"] and parted)
+        if not certain:
+            return None
+        self.flags.add(NameFlag.NEWBORN)
+        self.of_mother = of_mother
+        if found["sex"]:
+            self.sexes.add(_NEWBORN_SEX[found["sex"]])
+        return mother.rest
+
+    def _letters_and_dots(self, text: str) -> str:
+        """Letters, dots and spaces of a field; what stands in parentheses goes to the aliases."""
+        if _PLAIN_THAI.fullmatch(text):
+            return text
+        text = _NULL_PHRASE.sub(" unknown ", _BABY_OF.sub("baby of ", text))
+        text = _PARENTHESES.sub(self._take_alias, text)
+        if any(map(str.isdigit, text)):
+            self.flags.add(NameFlag.DIGITS_DROPPED)
+        return _letters(text).lstrip(" .ฯ")
+
+    def _take_alias(self, parentheses: re.Match[str]) -> str:
+        inside = parentheses[1].strip()
+        if inside in _RANK_NOTES:
+            return _RANK_NOTES[inside]
+        words = _letters(_ALIAS_LABEL.sub("", inside, count=1)).translate(_DOTS).split()
+        if alias := " ".join(_without_nulls(words)):
+            self.aliases.append(alias)
+        return " "
+
+    def _following_words(self, text: str) -> list[str]:
+        return _without_nulls(self._letters_and_dots(text).translate(_DOTS).split()) if text else []
+
+    def _leading(self, text: str) -> list[str]:
+        """Words of the field that the given name is in; notes when a placeholder stands in its place."""
+        words = text.translate(_DOTS).split()
+        if words and words[0] in _NULL_WORDS:
+            self.given_unknown = True
+            if words[0] in _TEST_WORDS:
+                self.flags.add(NameFlag.NULL_NAME)
+                return []
+        return _without_nulls(words)
+
+
+def _without_nulls(words: list[str]) -> list[str]:
+    """Words of a name without the placeholders for "none" among them."""
+    if _NULL_WORDS.isdisjoint(words):
+        return words
+    return [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if word not in _NULL_WORDS and not (before in _NULL_WORDS and word in _AFTER_NULL)
+    ]
+
+
+def _letters(text: str) -> str:
+    """Letters, dots and spaces; Latin ones folded to lower case without accents."""
+    text = text.lower() if text.isascii() else _NOT_THAI_RUN.sub(_folded, text)
+    # Two signs that a hyphen or digit kept apart may now belong to one syllable.
+    return clean_text(text.translate(_NAME_CHARACTERS))[0]
+
+
+def _folded(run: re.Match[str]) -> str:
+    decomposed = unicodedata.normalize("NFKD", run[0].casefold()).casefold()
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed).translate(_STROKE_LETTERS))
+
+
+def _joined(words: list[str], *, before_na: int) -> list[str]:
+    """Words with particles joined: แซ่ ลิ้ม, ณ อยุธยา, and เสนีวงศ์ ณ อยุธยา when `before_na` words stand before ณ."""
+    joined: list[str] = []
+    queue = iter(words)
+    for word in queue:
+        place = ""
+        if word in _CLAN:
+            word += next(queue, "")
+        elif word in _NA and (joined or word == "ณ" or before_na == 1):
+            place = word + next(queue, "")
+        elif word[0] == "ณ" and word[1:] in _NA_PLACES:
+            place = word
+        if place and len(joined) >= before_na:
+            joined[-1] += place
+        else:
+            joined.append(place or word)
+    return joined
+
+
+def _undo_keyboard_slip(fields: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Fields typed for Thai with the keyboard in English ("l,=kp .0fu" for สมชาย ใจดี), converted; None if they are not.
+
+    They are taken for that when every word comes out well formed and one of them is a known Thai name.
+    """
+    if not all(map(str.isascii, fields)) or not any(map(_KEYBOARD_SLIP.search, fields)):
+        return None
+    # A lone sign is a placeholder in any layout.
+    thai = [field if len(field) < _SHORTEST_SLIP else field.translate(_KEDMANEE) for field in fields]
+    typed = [field for field in thai if len(field) >= _SHORTEST_SLIP]
+    if not typed or any(map(_NO_THAI_WORD.search, typed)):
+        return None
+    thai = [clean_text(field)[0] for field in thai]
+    if not all(_THAI_WORDS.fullmatch(field) for field in thai if len(field) >= _SHORTEST_SLIP):
+        return None
+    words = [word for field in thai for word in strip_titles(field, _is_given_name).rest.split()]
+    known = any(word in given_names() or word in family_names() for word in words)
+    return tuple(thai) if known else None

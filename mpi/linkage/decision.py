@@ -1,7 +1,7 @@
 """What becomes of a record: LINK, NEW or REVIEW.
 
 A weight alone never links. A link needs a number in common and demographics that do not speak against it, or
-agreement on the anchor channel (birth date, sex and both names); a margin over the runner-up; no veto; and an
+an anchor (agreement on birth date, sex and both names); a margin over the runner-up; no veto; and an
 identity that has not grown suspiciously large. Whatever is nearly a link but fails one of these goes to a person.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mpi.domain.identifiers import IdentifierKind
 from mpi.domain.identity import Decision
 from mpi.linkage.fellegi_sunter import Score
-from mpi.rules import Model
+from mpi.rules import Comparison, Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,10 @@ class Decider:
 
     def __init__(self, model: Model) -> None:
         self._rules = model.decision
-        anchor = model.comparisons[self._rules.anchor]
-        names = [level.name for level in anchor.levels]
-        self._anchored = frozenset(names[: names.index(self._rules.anchor_level) + 1])
+        self._anchors = [
+            {channel: _at_least(model.comparisons[channel], level) for channel, level in anchor.items()}
+            for anchor in self._rules.anchors
+        ]
         kinds = {kind.value for kind in IdentifierKind}
         self._channels = frozenset(model.comparisons.keys() - kinds)
 
@@ -77,15 +78,16 @@ class Decider:
     def _ground(self, score: Score) -> str:
         """Name what a link would rest on, "" when nothing carries it."""
         rules = self._rules
-        if score.weight < rules.link:
-            return ""
         if (
             any(score.agrees(kind) for kind in rules.identifying)
+            and score.weight >= rules.link_with_number
             and score.demographics >= rules.demographics
             and score.shares_bucket(self._channels)
         ):
             return "number_and_demographics"
-        if score.level(rules.anchor) in self._anchored:
+        if score.weight >= rules.link and any(
+            all(score.level(channel) in levels for channel, levels in anchor.items()) for anchor in self._anchors
+        ):
             return "anchor"
         return ""
 
@@ -102,3 +104,9 @@ class Decider:
         if score.agrees(IdentifierKind.PHONE) and score.weight >= rules.shared_phone:
             return "shared_phone"
         return ""
+
+
+def _at_least(comparison: Comparison, level: str) -> frozenset[str]:
+    """Names of a comparison's levels from the first down to `level`."""
+    names = [each.name for each in comparison.levels]
+    return frozenset(names[: names.index(level) + 1])

@@ -74,6 +74,8 @@ def weigh(model: Model, ours: Features, theirs: Features, similarity: Mapping[st
     evidence = []
     for name, comparison in model.comparisons.items():
         if name in ours.channels and name in theirs.channels:
+            if comparison.instead_of in ours.channels and comparison.instead_of in theirs.channels:
+                continue
             level = channel_level(comparison, similarity.get(name))
             demographics += level.weight
         elif name in _KINDS and name in ours.numbers and name in theirs.numbers:

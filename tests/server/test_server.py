@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import signal
 import subprocess
 import sys
@@ -12,6 +13,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -66,6 +71,34 @@ def refusal(call: Callable[[], object]) -> MpiError:
     with pytest.raises(grpc.RpcError) as caught:
         call()
     return from_wire(caught.value)
+
+
+def issue(authority: Path, folder: Path, uris: list[str], days: int = 1) -> None:
+    """Issue a client certificate with any URIs, which the development authority itself would not."""
+    signer = x509.load_pem_x509_certificate((authority / "ca.pem").read_bytes())
+    signing_key = serialization.load_pem_private_key((authority / "key.pem").read_bytes(), None)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "urn:mpi:facility:10661")]))
+        .issuer_name(signer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=2))
+        .not_valid_after(now + datetime.timedelta(days=days))
+    )
+    # A DNS name that reads like a client's URN must count for nothing.
+    names = [x509.DNSName("urn:mpi:facility:10661"), *map(x509.UniformResourceIdentifier, uris)]
+    certificate = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(
+        signing_key, hashes.SHA256()
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "ca.pem").write_bytes(signer.public_bytes(pem))
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
 
 
 @pytest.fixture(scope="module")
@@ -414,15 +447,35 @@ class TestCertificates:
         with grpc.insecure_channel(shared[1]) as channel, pytest.raises(grpc.RpcError):
             health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=3)
 
-    def test_certificate_that_names_no_client(self, shared, certs):
-        """A certificate of the right authority that names no client is CLIENT_UNKNOWN: here the server's own."""
-        server = Caller(shared[1], certs / "server")
-        try:
-            error = refusal(server.locate)
-        finally:
-            server.channel.close()
-        # Its purpose is serving, so OpenSSL may already refuse it as a client's.
-        assert isinstance(error, AccessDenied | ServiceUnavailable)
+    @pytest.mark.parametrize(
+        "uris",
+        [
+            [],
+            ["urn:mpi:facility:1066"],
+            ["urn:mpi:facility:"],
+            ["urn:mpi:admin:root"],
+            ["urn:mpi:insecure:local"],
+            ["urn:mpi:facility:10661x y"],
+            ["https://example.org/urn:mpi:facility:10661"],
+            ["urn:mpi:facility:10661", "urn:mpi:facility:11111"],
+        ],
+    )
+    def test_certificate_that_names_no_client(self, shared, certs, tmp_path, uris):
+        """A certificate of the right authority that does not name exactly one client is CLIENT_UNKNOWN."""
+        issue(certs / "ca", tmp_path, uris)
+        caller = Caller(shared[1], tmp_path)
+        with caller.channel:
+            assert caller.health.Check(health_pb2.HealthCheckRequest(), timeout=5).status == 1
+            for call in (caller.locate, lambda: caller.register(encoded(1))):
+                error = refusal(call)
+                assert isinstance(error, AccessDenied)
+                assert error.reason is Reason.CLIENT_UNKNOWN
+
+    def test_certificate_that_has_ended(self, shared, certs, tmp_path):
+        """A certificate past its last day does not get through."""
+        issue(certs / "ca", tmp_path, ["urn:mpi:facility:10661"], days=-1)
+        files = ((tmp_path / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem"))
+        assert not self.answered(shared[1], grpc.ssl_channel_credentials(*files))
 
     @pytest.mark.parametrize("spoilt", ["certificate", "key", "client_authority"])
     def test_malformed_files_of_the_server(self, certs, tmp_path, spoilt):

@@ -15,7 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from mpi.batch.population.extracts import PERSON_COLUMNS, patient_line, person_line
-from mpi.batch.population.model import Dice, load_model
+from mpi.batch.population.model import Dice, Table, load_model
 from mpi.batch.population.persons import People, check_digit
 from mpi.batch.population.records import STRATA, Clerks, Facility, Record
 from mpi.errors import InputRejected
@@ -79,7 +79,35 @@ def generate(
     model = load_model()
     places = _facilities(facilities, model["facilities"]["private_every"])
     files = {facility.code: out / facility.code / _file_name(facility) for facility in places}
-    people = People(model, seed, facilities)
+    try:
+        written, strata = _write_extracts(model, persons, seed, out, places, files, on_progress)
+    except BaseException:
+        # half a population without a manifest would look like somebody's own files to the next run
+        _remove([*files.values(), out / TRUTH], out)
+        raise
+    _write_manifest(out / MANIFEST, persons, seed, model["model"]["version"], places, files, written)
+    return PopulationSummary(
+        persons=persons,
+        records=written.total(),
+        by_facility={facility.code: written[facility.code] for facility in places},
+        by_stratum={stratum: strata[stratum] for stratum in STRATA},
+        extracts=files,
+        truth=out / TRUTH,
+        manifest=out / MANIFEST,
+    )
+
+
+def _write_extracts(
+    model: Table,
+    persons: int,
+    seed: int,
+    out: Path,
+    places: list[Facility],
+    files: dict[str, Path],
+    on_progress: Callable[[int], None] | None,
+) -> tuple[Counter[str], Counter[str]]:
+    """Make people chunk by chunk and write their records; return records by facility code and by stratum."""
+    people = People(model, seed, len(places))
     clerks = Clerks(model, people, places)
     chunk: int = model["model"]["chunk"]
     written: Counter[str] = Counter()
@@ -115,16 +143,7 @@ def generate(
                     truth.write(f"{facility.code}/{local_id},p{record.person.serial:09d},{record.stratum}\n")
             if on_progress is not None:
                 on_progress(len(members))
-    _write_manifest(out / MANIFEST, persons, seed, model["model"]["version"], places, files, written)
-    return PopulationSummary(
-        persons=persons,
-        records=written.total(),
-        by_facility={facility.code: written[facility.code] for facility in places},
-        by_stratum={stratum: strata[stratum] for stratum in STRATA},
-        extracts=files,
-        truth=out / TRUTH,
-        manifest=out / MANIFEST,
-    )
+    return written, strata
 
 
 def _facilities(count: int, private_every: int) -> list[Facility]:
@@ -160,7 +179,14 @@ def _prepare(out: Path) -> None:
         earlier = [out / facility["file"] for facility in manifest["facilities"] if manifest["version"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputRejected(f"{out}: not empty, and not an earlier population; choose another folder") from None
-    for path in (*earlier, out / TRUTH, out / MANIFEST):
+    _remove([*earlier, out / TRUTH, out / MANIFEST], out)
+
+
+def _remove(paths: list[Path], out: Path) -> None:
+    """Remove files of a population and folders that they leave empty; never anything outside its folder."""
+    for path in paths:
+        if not path.resolve().is_relative_to(out.resolve()):
+            continue
         path.unlink(missing_ok=True)
         if path.parent != out and path.parent.is_dir() and not any(path.parent.iterdir()):
             path.parent.rmdir()

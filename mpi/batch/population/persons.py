@@ -267,7 +267,7 @@ class People:
             age, parent = head.age - gap - dice.between(low, high), None
             age = age if age >= 0 else dice.between(0, head.age - 2 * low)
         else:
-            age = max(18, head.age - gap)
+            age = max(18, min(head.age, mother.age if mother else head.age) - gap)
         person = self._thai(head.household, sex, age, family, parent, dice)
         if dice.chance(self._twin_births):
             return [person, self._twin(person, dice)]

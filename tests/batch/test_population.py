@@ -1,0 +1,337 @@
+"""The synthetic population: same seed, same bytes; a truth for every record; rates near those of the model."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mpi.batch.population import STRATA, PopulationSummary, check_digit, generate
+from mpi.batch.population.errors import Slips, mistyped_invalid, mistyped_valid
+from mpi.batch.population.model import Dice, load_model
+from mpi.batch.population.names import NamePools
+from mpi.batch.population.persons import People, Person
+from mpi.batch.population.spelling import Speller
+from mpi.cli.population import run
+from mpi.encoder.romanise import fold, romanise, skeleton
+from mpi.encoder.sources import SourceRow, fhir, person43
+from mpi.errors import InputRejected
+
+PERSONS, SEED = 2000, 11
+
+
+@pytest.fixture(scope="module")
+def population(tmp_path_factory: pytest.TempPathFactory) -> PopulationSummary:
+    return generate(PERSONS, SEED, tmp_path_factory.mktemp("population"))
+
+
+@pytest.fixture(scope="module")
+def people() -> list[Person]:
+    # persons only, without extracts: enough of them that a rate of a few percent is sure to a tenth of itself
+    model = load_model()
+    office = People(model, SEED, 2)
+    return [person for first in range(0, 40_000, 2000) for person in office.chunk(first, 2000, Dice(SEED, 1, first))]
+
+
+def truth_of(population: PopulationSummary) -> list[dict[str, str]]:
+    with population.truth.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def person_rows(population: PopulationSummary) -> list[dict[str, str]]:
+    header, *lines = population.extracts["10661"].read_text(encoding="utf-8").split("\n")[:-1]
+    return [dict(zip(header.split("|"), line.split("|"), strict=True)) for line in lines]
+
+
+def patients(population: PopulationSummary) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in population.extracts["HL001"].read_text(encoding="utf-8").splitlines()]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def share(found: Iterator[bool]) -> float:
+    values = list(found)
+    return sum(values) / len(values)
+
+
+def test_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Two runs with one seed write identical files; another seed writes others."""
+    generate(300, 5, tmp_path / "a")
+    generate(300, 5, tmp_path / "b")
+    generate(300, 6, tmp_path / "c")
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+    assert digests(tmp_path / "a")["truth.csv"] != digests(tmp_path / "c")["truth.csv"]
+
+
+def test_counts_agree(population: PopulationSummary) -> None:
+    """The summary, the manifest, the extracts and the truth count the same records."""
+    manifest = json.loads(population.manifest.read_text(encoding="utf-8"))
+    assert manifest["seed"] == SEED
+    assert manifest["persons"] == population.persons == PERSONS
+    assert [facility["format"] for facility in manifest["facilities"]] == ["person43", "fhir"]
+    assert {facility["code"]: facility["records"] for facility in manifest["facilities"]} == population.by_facility
+    assert population.by_facility == {
+        "10661": len(person_rows(population)),
+        "HL001": len(patients(population)),
+    }
+    assert sum(population.by_stratum.values()) == population.records == len(truth_of(population))
+
+
+def test_truth_covers_every_record_once(population: PopulationSummary) -> None:
+    """Every record of an extract stands in the truth exactly once, and nothing else does."""
+    told = [row["record_id"] for row in truth_of(population)]
+    held = [f"10661/{row['PID']}" for row in person_rows(population)]
+    held += [f"HL001/{patient['id']}" for patient in patients(population)]
+    assert sorted(told) == sorted(held)
+    assert len(set(told)) == len(told)
+    assert len({row["person_id"] for row in truth_of(population)}) == PERSONS
+    assert {row["stratum"] for row in truth_of(population)} <= set(STRATA)
+
+
+def test_extracts_can_be_read(population: PopulationSummary) -> None:
+    """The readers of both formats take every row and find the same local ids."""
+    for code, read in (("10661", person43.read), ("HL001", fhir.read)):
+        rows = list(read(population.extracts[code]))
+        assert all(isinstance(row, SourceRow) for row in rows)
+        found = {f"{code}/{row.raw.local_id}" for row in rows if isinstance(row, SourceRow)}
+        assert found == {r["record_id"] for r in truth_of(population) if r["record_id"].startswith(code)}
+
+
+def test_patients_follow_the_core_profile(population: PopulationSummary) -> None:
+    """Identifiers, names, dates and addresses of patients have the systems and shapes of TH Core."""
+    for patient in patients(population):
+        systems = [identifier["system"] for identifier in patient["identifier"]]
+        assert systems[0] == "https://terms.sil-th.org/hcode/5/HL001/HN"
+        assert all(
+            system == "https://terms.sil-th.org/id/th-cid"
+            or re.fullmatch(r"http://hl7\.org/fhir/sid/passport-[A-Z]{3}", system)
+            for system in systems[1:]
+        )
+        assert {name["extension"][0]["valueCode"] for name in patient["name"]} <= {"th", "en"}
+        assert re.fullmatch(r"\d{4}(-\d{2}-\d{2})?", patient["birthDate"])
+        assert re.fullmatch(r"\d{6}", patient["address"][0]["extension"][0]["valueCode"])
+
+
+def test_national_ids_are_valid_and_unique(people: list[Person]) -> None:
+    """Every true number has its check digit and one holder, and its first digit fits the birth year."""
+    numbers = [number for person in people for number in person.numbers]
+    assert len(set(numbers)) == len(numbers)
+    assert all(check_digit(number[:12]) == number[12] for number in numbers)
+    for person in people:
+        if person.nation is None:
+            assert len(person.numbers) == 1
+            assert person.numbers[0][0] in ("12" if person.birth.year >= 1984 else "3458")
+        else:
+            assert {number[0] for number in person.numbers} <= set("067")
+
+
+def test_check_digit_of_a_known_number() -> None:
+    """The check digit is that of the Department of Provincial Administration."""
+    assert check_digit("110370248899") == "2"
+
+
+def test_mistyped_numbers() -> None:
+    """A typo is caught by the check digit or passes it, as asked, and never gives the number back."""
+    dice = Dice(3)
+    number = "1103702488992"
+    for _ in range(50):
+        valid, invalid = mistyped_valid(number, dice), mistyped_invalid(number, dice)
+        assert valid != number != invalid
+        assert check_digit(valid[:12]) == valid[12]
+        assert check_digit(invalid[:12]) != invalid[12]
+
+
+def test_rates_of_persons(people: list[Person]) -> None:
+    """Migrants, twins, ages, newborns and changed names are about as frequent as the model says."""
+    model = load_model()
+    assert share(p.nation is not None for p in people) == pytest.approx(model["migrants"]["share"], abs=0.01)
+    assert share(p.twin for p in people) == pytest.approx(model["households"]["twins"], abs=0.003)
+    assert 0.0005 < share(p.unnamed for p in people) < 0.003
+    assert share(p.age < 15 for p in people) == pytest.approx(0.16, abs=0.03)
+    assert share(p.age >= 60 for p in people) == pytest.approx(0.20, abs=0.03)
+    thais = [p for p in people if p.nation is None]
+    assert share(bool(p.former_given) for p in thais) == pytest.approx(0.09, abs=0.015)
+    women = [p for p in thais if p.sex == "2" and p.age >= model["names"]["family_changed_from_age"]]
+    assert share(bool(p.former_family) for p in women) == pytest.approx(0.35, abs=0.03)
+    migrants = [p for p in people if p.nation is not None]
+    assert share(not p.numbers for p in migrants) == pytest.approx(0.40, abs=0.03)
+    assert share(len(p.tokens) == 1 for p in migrants) == pytest.approx(0.55, abs=0.03)
+
+
+def test_persons_are_possible(people: list[Person]) -> None:
+    """Nobody is born after the reference date, to a mother younger than 15, or shares a twin's given name."""
+    today = load_model()["model"]["reference_date"]
+    twins: dict[tuple[int, datetime.date, str], list[Person]] = {}
+    for person in people:
+        assert person.birth <= today
+        assert person.mother is None or person.birth.year - person.mother.birth.year >= 15
+        if person.twin:
+            twins.setdefault((person.household.number, person.birth, person.family), []).append(person)
+    pairs = [pair for pair in twins.values() if len(pair) == 2]
+    assert len(pairs) > 100
+    for one, other in pairs:
+        assert one.sex == other.sex
+        assert one.given != other.given
+        assert one.given[:2] == other.given[:2]
+        assert (one.phone, one.mother) == (other.phone, other.mother)
+
+
+def test_rates_of_records(population: PopulationSummary) -> None:
+    """Persons at both facilities, Latin names, missing numbers and phones are about as frequent as the model says."""
+    places: dict[str, set[str]] = {}
+    seen: Counter[tuple[str, str]] = Counter()
+    for row in truth_of(population):
+        facility = row["record_id"].split("/")[0]
+        places.setdefault(row["person_id"], set()).add(facility)
+        seen[row["person_id"], facility] += 1
+    assert share(len(held) == 2 for held in places.values()) == pytest.approx(0.55, abs=0.04)
+    assert share(count > 1 for count in seen.values()) == pytest.approx(0.04, abs=0.015)
+    rows = person_rows(population)
+    thai = [row for row in rows if row["NATION"] == "099"]
+    assert share(row["NAME"].isascii() for row in thai) == pytest.approx(0.02, abs=0.012)
+    assert share(row["CID"] == "" for row in thai) == pytest.approx(0.02, abs=0.012)
+    assert share(row["MOBILE"] == "" for row in rows) == pytest.approx(0.25, abs=0.035)
+    private = [p for p in patients(population) if "THA" in json.dumps(p["extension"])]
+    latin = share(all(name["extension"][0]["valueCode"] == "en" for name in p["name"]) for p in private)
+    assert latin == pytest.approx(0.25, abs=0.035)
+    assert share(any("th-cid" in i["system"] for i in p["identifier"]) for p in private) == pytest.approx(
+        0.88, abs=0.03
+    )
+
+
+def test_newborn_has_a_named_record_too(tmp_path: Path) -> None:
+    """Whoever has a record from before the naming also has one with the name: otherwise nothing could be linked."""
+    population = generate(2000, 4, tmp_path, facilities=1)
+    strata: dict[str, list[str]] = {}
+    for row in truth_of(population):
+        strata.setdefault(row["person_id"], []).append(row["stratum"])
+    newborns = [held for held in strata.values() if "newborn" in held]
+    assert newborns
+    for held in newborns:
+        assert held.count("newborn") == 1
+        assert len(held) > 1
+
+
+def test_latin_spellings_agree_as_real_ones_do() -> None:
+    """A name and its personal spelling meet as often as 4,818 real pairs: fold 0.74, skeleton 0.87, Dice 0.936."""
+    model = load_model()
+    pools, speller, dice = NamePools(model), Speller(model), Dice(SEED)
+    same = skeletons = alike = 0
+    names = sorted({pools.given(sex, year, dice) for sex in "12" for year in (1950, 1985, 2010) for _ in range(800)})
+    for name in names:
+        thai, latin = fold(romanise(name)), fold(speller.spell(name, dice))
+        same += thai == latin
+        skeletons += skeleton(thai) == skeleton(latin)
+        alike += bigram_dice(thai, latin) >= 0.7
+    assert same / len(names) == pytest.approx(0.74, abs=0.03)
+    assert skeletons / len(names) == pytest.approx(0.87, abs=0.03)
+    assert alike / len(names) == pytest.approx(0.936, abs=0.02)
+
+
+def bigram_dice(one: str, other: str) -> float:
+    def bigrams(text: str) -> set[str]:
+        return {f"_{text}_"[place : place + 2] for place in range(len(text) + 1)}
+
+    return 2 * len(bigrams(one) & bigrams(other)) / (len(bigrams(one)) + len(bigrams(other)))
+
+
+def test_frequent_names_are_as_frequent_as_the_fit_says() -> None:
+    """The commonest given name of a cohort has a share of a percent or less, and most family names are rare."""
+    pools, dice = NamePools(load_model()), Dice(SEED)
+    given = Counter(pools.given("1", 1950, dice) for _ in range(20_000))
+    assert given["สมชาย"] / 20_000 == pytest.approx(0.0075, abs=0.003)
+    family = Counter(pools.family(dice) for _ in range(20_000))
+    assert sum(count == 1 for count in family.values()) / len(family) > 0.8
+
+
+@pytest.mark.parametrize("text", ["สมชาย", "น้ำฝน", "พงษ์ศักดิ์", "มี", "แก้ว"])
+def test_slips_change_a_name(text: str) -> None:
+    """A slip never leaves the word as it was, nor empty."""
+    slips, dice = Slips(load_model()), Dice(1)
+    for _ in range(200):
+        assert slips.thai(text, dice) not in (text, "")
+
+
+def test_more_facilities(tmp_path: Path) -> None:
+    """With more facilities, platforms alternate and a person has about 3.5 records."""
+    population = generate(600, 2, tmp_path, facilities=12)
+    manifest = json.loads(population.manifest.read_text(encoding="utf-8"))
+    assert [facility["code"] for facility in manifest["facilities"]][:4] == ["10661", "HL001", "10662", "HL002"]
+    assert all(re.fullmatch(r"[A-Z0-9]{5,9}", facility["code"]) for facility in manifest["facilities"])
+    assert population.records / 600 == pytest.approx(3.5 * 1.04, abs=0.4)
+
+
+def test_refuses_a_folder_that_holds_something_else(tmp_path: Path) -> None:
+    """A folder with other files is refused untouched; an earlier population is replaced."""
+    generate(50, 1, tmp_path / "earlier", facilities=4)
+    generate(50, 1, tmp_path / "earlier")
+    assert sorted(path.name for path in (tmp_path / "earlier").iterdir()) == [
+        "10661",
+        "HL001",
+        "manifest.json",
+        "truth.csv",
+    ]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("work", encoding="utf-8")
+    with pytest.raises(InputRejected, match="not empty"):
+        generate(50, 1, tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(("persons", "seed", "facilities"), [(0, 1, 2), (10, -1, 2), (10, 1, 0), (10, 1, 501)])
+def test_refuses_impossible_numbers(tmp_path: Path, persons: int, seed: int, facilities: int) -> None:
+    """Numbers out of range are refused before anything is written."""
+    with pytest.raises(InputRejected):
+        generate(persons, seed, tmp_path / "out", facilities)
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_counts_every_person(tmp_path: Path) -> None:
+    """Progress is told of increments that add up to the population."""
+    told: list[int] = []
+    tell: Callable[[int], None] = told.append
+    generate(2500, 1, tmp_path, on_progress=tell)
+    assert sum(told) == 2500
+
+
+def test_interruption_leaves_nothing_behind(tmp_path: Path) -> None:
+    """When a run is broken off, no half population is left, so the same command works again."""
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(100, 1, tmp_path, on_progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_foreign_manifest_removes_nothing_outside(tmp_path: Path) -> None:
+    """A manifest that names files outside its folder does not have them removed."""
+    (tmp_path / "keep.txt").write_text("work", encoding="utf-8")
+    (tmp_path / "out").mkdir()
+    manifest = {"version": "population-th/1", "facilities": [{"file": "../keep.txt"}]}
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    generate(50, 1, tmp_path / "out")
+    assert (tmp_path / "keep.txt").exists()
+
+
+def test_command_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json the command prints counts that a script can read."""
+    run(120, 1, tmp_path, 2, True)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["persons"] == 120
+    assert sum(printed["by_facility"].values()) == printed["records"]

@@ -1,0 +1,317 @@
+"""Names in canonical parts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpi.encoder.thai_names import NameFlag, PersonName, family_names, given_names, parse_full_name, parse_name_parts
+
+VECTORS = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "vectors" / "names.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+FULL = [
+    # text, given, middle, family
+    ("ว่าที่ร้อยตรีหญิงศิริพร พงษ์ศักดิ์", "ศิริพร", "", "พงษ์ศักดิ์"),
+    ("กฤษณะ ณ อยุธยา", "กฤษณะ", "", "ณอยุธยา"),
+    ("กฤษณะ ณ.อยุธยา", "กฤษณะ", "", "ณอยุธยา"),
+    ("กฤษณะ ณอยุธยา", "กฤษณะ", "", "ณอยุธยา"),
+    ("จิรเดช เสนีวงศ์ ณอยุธยา", "จิรเดช", "", "เสนีวงศ์ณอยุธยา"),
+    ("จิรเดช เสนีวงศ์ ณ.อยุธยา", "จิรเดช", "", "เสนีวงศ์ณอยุธยา"),
+    ("สมชาย ศรี ณรงค์", "สมชาย", "ศรี", "ณรงค์"),
+    ("นพดล แซ่ ลิ้ม", "นพดล", "", "แซ่ลิ้ม"),
+    ("นพดล \u0e40\u0e40ซ่ลิ้ม", "นพดล", "", "แซ่ลิ้ม"),
+    ("Somchai Sae Lim", "somchai", "", "saelim"),
+    ("Somchai Sae-Lim", "somchai", "", "saelim"),
+    ("Chiradej Na Ranong", "chiradej", "", "naranong"),
+    ("Chiradej Seniwongse na Ayudhya", "chiradej", "", "seniwongsenaayudhya"),
+    ("Na Li", "na", "", "li"),
+    ("Seán O'Brien", "sean", "", "obrien"),
+    ("Sean O\u2019Brien", "sean", "", "obrien"),
+    ("Łukasz Nowak", "lukasz", "", "nowak"),
+    ("François Müller-Weiß", "francois", "", "mullerweiss"),
+    ("Nguyễn Thị Lý", "nguyen", "thi", "ly"),
+    ("JAIDEE/SOMCHAI", "jaidee", "", "somchai"),
+    ("สมชาย, ใจดี", "สมชาย", "", "ใจดี"),
+    ("สมชาย ฯ ใจดี ๆ", "สมชาย", "", "ใจดี"),
+    ("สมชาย2 ใจดี", "สมชาย", "", "ใจดี"),
+    ("สมชาย ไม่มีนามสกุล", "สมชาย", "", ""),
+    ("สมชาย ไม่มี นามสกุล", "สมชาย", "", ""),
+    ("สมชาย -", "สมชาย", "", ""),
+    ("Somchai N/A", "somchai", "", ""),
+    ("Somchai (no surname)", "somchai", "", ""),
+    ("ไม่ทราบชื่อ ใจดี", "", "", "ใจดี"),
+    ("มิน มิน", "มิน", "", ""),
+    ("สมชาย ใจดี สมชาย ใจดี", "สมชาย", "", "ใจดี"),
+    ("1 นายสมชาย ใจดี", "สมชาย", "", "ใจดี"),
+    ("-นายสมชาย ใจดี", "สมชาย", "", "ใจดี"),
+    ("สันติ(Santi) ใจดี", "สันติ", "", "ใจดี"),
+    ("สมชาย (ใจดี", "สมชาย", "", "ใจดี"),
+    ("အောင် မင်း", "အောင်", "", "မင်း"),
+]
+
+PARTS = [
+    # given field, family field, given, middle, family
+    ("สมชาย", "ใจดี", "สมชาย", "", "ใจดี"),
+    ("นาย สมชาย", "ใจดี", "สมชาย", "", "ใจดี"),
+    ("สมชาย ใจดี", "", "สมชาย", "", "ใจดี"),
+    ("สมชาย ใจดี", "-", "สมชาย", "", "ใจดี"),
+    ("", "นายสมชาย ใจดี", "สมชาย", "", "ใจดี"),
+    ("สมชาย ใจดี", "สมชาย ใจดี", "สมชาย", "", "ใจดี"),
+    ("สมชาย ใจดี", "ใจดี", "สมชาย", "", "ใจดี"),
+    ("มิน", "มิน", "มิน", "", ""),
+    ("มิน", "-", "มิน", "", ""),
+    ("มิน มิน", "มิน", "มิน", "", ""),
+    ("มิน", ".", "มิน", "", ""),
+    ("มิน", "ไม่มี", "มิน", "", ""),
+    ("มิน", "ไม่มีนามสกุล", "มิน", "", ""),
+    ("มิน", "ไม่ทราบ", "มิน", "", ""),
+    ("มิน", "ไม่ระบุ", "มิน", "", ""),
+    ("Min", "Unknown", "min", "", ""),
+    ("Min", "NONE", "min", "", ""),
+    ("Min", "LNU", "min", "", ""),
+    ("", "ใจดี", "", "", "ใจดี"),
+    ("ไม่ทราบชื่อ", "ใจดี", "", "", "ใจดี"),
+    ("กฤษณะ", "ณ อยุธยา", "กฤษณะ", "", "ณอยุธยา"),
+    ("กฤษณะ กาญจนา", "ณ อยุธยา", "กฤษณะ", "กาญจนา", "ณอยุธยา"),
+    ("จิรเดช", "เสนีวงศ์ ณ อยุธยา", "จิรเดช", "", "เสนีวงศ์ณอยุธยา"),
+    ("นพดล", "แซ่ ลิ้ม", "นพดล", "", "แซ่ลิ้ม"),
+    ("Chiradej", "Na Ranong", "chiradej", "", "naranong"),
+    ("มะ", "อาอีซะห์ บินยูโซะ", "มะ", "อาอีซะห์", "บินยูโซะ"),
+    ("l,=kp", ".0fu", "สมชาย", "", "ใจดี"),
+    ("l,=kp", "-", "สมชาย", "", ""),
+]
+
+NEWBORNS = [
+    # text, family, sex
+    ("บุตร น.ส. วรรณา ศรีสุข", "ศรีสุข", ""),
+    ("บุตรน.ส.วรรณา ศรีสุข", "ศรีสุข", ""),
+    ("บุตรนางสาววรรณา ศรีสุข", "ศรีสุข", ""),
+    ("บุตรของ วรรณา ศรีสุข", "ศรีสุข", ""),
+    ("บุตรชาย นางวรรณา ศรีสุข", "ศรีสุข", "1"),
+    ("บุตรคนที่ 2 ของนางวรรณา ศรีสุข", "ศรีสุข", ""),
+    ("ด.ช.บุตร น.ส.วรรณา ศรีสุข", "ศรีสุข", "1"),
+    ("ลูก น.ส.วรรณา ศรีสุข", "ศรีสุข", ""),
+    ("บุตร น.ส. วรรณา", "", ""),
+    ("บุตร วรรณา ศรีสุข", "ศรีสุข", ""),
+    ("บุตร ศรีสุข", "ศรีสุข", ""),
+    ("ทารก ศรีสุข", "ศรีสุข", ""),
+    ("ทารกแรกเกิดเพศหญิง ศรีสุข", "ศรีสุข", "2"),
+    ("ทารกวรรณา ศรีสุข", "ศรีสุข", ""),
+    ("บุตร น.ส.วรรณา เสนีวงศ์ ณ อยุธยา", "เสนีวงศ์ณอยุธยา", ""),
+    ("baby of Mrs. Wanna Srisuk", "srisuk", ""),
+    ("Baby girl Srisuk", "srisuk", "2"),
+    ("Baby boy of Wanna Srisuk", "srisuk", "1"),
+    ("B/O Wanna Srisuk", "srisuk", ""),
+    ("Newborn Srisuk", "srisuk", ""),
+]
+
+FLAGS = [
+    ("สมชาย ใจดี", set()),
+    ("นายณัฐ ศรีสุข", {NameFlag.TITLE_AMBIGUOUS}),
+    ("พระมหาสมชาย ฐานวุฑฺโฒ", {NameFlag.MONASTIC}),
+    ("สมชาย ใจดี ๒", {NameFlag.DIGITS_DROPPED}),
+    ("l,=kp .0fu", {NameFlag.WRONG_KEYBOARD}),
+    ("มิน", {NameFlag.SINGLE_NAME}),
+    ("-", {NameFlag.NULL_NAME}),
+    ("", {NameFlag.NULL_NAME}),
+    ("ไม่ทราบชื่อ ไม่ทราบนามสกุล", {NameFlag.NULL_NAME}),
+    ("ทดสอบ ระบบ", {NameFlag.NULL_NAME}),
+    ("test patient", {NameFlag.NULL_NAME}),
+    ("\u0e40\u0e40ดง ทองดี", {NameFlag.REPAIRED}),
+    ("ทารก ศรีสุข", {NameFlag.NEWBORN}),
+    ("ก" * 500, {NameFlag.TRUNCATED, NameFlag.SINGLE_NAME}),
+]
+
+ANY_NAME = st.one_of(
+    st.text(max_size=40),
+    st.text("กนมฤสณอ ะาำัิ่้์ํเแๆฯ.,-'/()1aéPQ;[=", max_size=20),
+    st.lists(
+        st.sampled_from(
+            [
+                *("นาย", "น.ส.", "ณ", "แซ่", "บุตร", "ทารก", "พระ", "สมชาย", "ใจดี", "อยุธยา", "ไม่มี", "หญิง", "นพ", "ลูก"),
+                *("(", ")", " ", " ", "-", ".", "1", "baby", "of", "na", "sae", "Mr.", "test", "l,=kp", "ว่าที่", "ร.ต."),
+            ]
+        ),
+        max_size=8,
+    ).map("".join),
+)
+
+
+def parts_of(name: PersonName) -> tuple[str, str, str]:
+    return name.given, name.middle, name.family
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
+def test_shared_vectors(vector: dict[str, object]) -> None:
+    """Every shared vector gives its parts."""
+    name = parse_full_name(str(vector["name"]))
+    assert parts_of(name) == (vector["given"], vector["middle"], vector["family"])
+    assert list(name.aliases) == vector.get("aliases", [])
+
+
+@pytest.mark.parametrize(("text", "given_name", "middle", "family"), FULL, ids=[case[0] for case in FULL])
+def test_full_names(text: str, given_name: str, middle: str, family: str) -> None:
+    """A name in one field falls into its parts."""
+    assert parts_of(parse_full_name(text)) == (given_name, middle, family)
+
+
+@pytest.mark.parametrize(("first", "second", "given_name", "middle", "family"), PARTS)
+def test_names_in_two_fields(first: str, second: str, given_name: str, middle: str, family: str) -> None:
+    """A name in two fields comes out in its parts, whichever field it was written in."""
+    assert parts_of(parse_name_parts(first, second)) == (given_name, middle, family)
+
+
+@pytest.mark.parametrize(("text", "family", "sex"), NEWBORNS, ids=[case[0] for case in NEWBORNS])
+def test_newborns_keep_the_family_name_only(text: str, family: str, sex: str) -> None:
+    """A placeholder for an unnamed child gives no given name, least of all the mother's."""
+    name = parse_full_name(text)
+    assert parts_of(name) == ("", "", family)
+    assert name.sex_hint == sex
+    assert NameFlag.NEWBORN in name.flags
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("บุตร น.ส. วรรณา", "ศรีสุข"),
+        ("ทารก", "ศรีสุข"),
+        ("บุตร", "น.ส.วรรณา ศรีสุข"),
+        ("ด.ญ.ทารก", "ศรีสุข"),
+        ("บุตร น.ส.วรรณา ศรีสุข", "-"),
+    ],
+)
+def test_newborns_in_two_fields(first: str, second: str) -> None:
+    """The mother's family name is found in either field."""
+    name = parse_name_parts(first, second)
+    assert parts_of(name) == ("", "", "ศรีสุข")
+    assert NameFlag.NEWBORN in name.flags
+
+
+@pytest.mark.parametrize("text", ["บุตรี ใจดี", "บุตรสาวิตรี ใจดี", "ลูกน้ำ ใจดี", "ลูกเกตุ ใจดี", "Babylon Smith", "Baby Smith"])
+def test_names_that_begin_like_a_newborn(text: str) -> None:
+    """Given names that begin with a word for child are names."""
+    name = parse_full_name(text)
+    assert name.given == text.split()[0].lower()
+    assert NameFlag.NEWBORN not in name.flags
+
+
+@pytest.mark.parametrize(("text", "flags"), FLAGS, ids=[case[0][:20] for case in FLAGS])
+def test_flags(text: str, flags: set[str]) -> None:
+    """Each flag is set for what it names, and nothing else is."""
+    assert parse_full_name(text).flags == flags
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("สมชาย ใจดี", ""), ("", "สมชาย ใจดี"), ("สมชาย ใจดี", "ใจดี"), ("มิน", "มิน")]
+)
+def test_a_name_in_the_wrong_field_is_flagged(first: str, second: str) -> None:
+    """The reader is told when one field held the whole name or a copy."""
+    assert NameFlag.NAME_IN_WRONG_FIELD in parse_name_parts(first, second).flags
+
+
+@pytest.mark.parametrize(
+    ("text", "aliases"),
+    [
+        ("สมชาย(ชัย) ใจดี", ("ชัย",)),
+        ("สมชาย (ชัย) ใจดี (สกุลเดิม มีสุข)", ("ชัย", "มีสุข")),
+        ("สมศรี [ชื่อเดิม สมใจ] ใจดี", ("สมใจ",)),
+        ("Somsri Jaidee (née Meesuk)", ("meesuk",)),
+        ("สมชาย (ชัย) ใจดี (ชัย)", ("ชัย",)),
+        ("สมชาย () (2) (-) ใจดี", ()),
+        ("พ.อ.(พิเศษ) สมชาย ใจดี", ()),
+        ("ร.ต.(หญิง) สมศรี ใจดี", ()),
+    ],
+)
+def test_aliases_stand_in_parentheses(text: str, aliases: tuple[str, ...]) -> None:
+    """Nicknames and former names in parentheses become aliases; notes of rank do not."""
+    assert parse_full_name(text).aliases == aliases
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [("สมชาย ใจดี", "thai"), ("Somchai Jaidee", "latin"), ("สมชาย Jaidee", "mixed"), ("-", ""), ("李 小龍", "")],
+)
+def test_script(text: str, script: str) -> None:
+    """The script of the letters is told."""
+    assert parse_full_name(text).script == script
+
+
+def test_prefix_gives_sex_and_orders() -> None:
+    """PRENAME adds its hints, as a code and as text, and never a part of the name."""
+    assert parse_name_parts("วรรณา", "ศรีสุข", prefix="004").sex_hint == "2"
+    assert parse_name_parts("สมชาย", "ใจดี", prefix="นาย").sex_hint == "1"
+    assert parse_name_parts("นายสมชาย", "ใจดี", prefix="004").sex_hint == ""
+    assert parse_name_parts("สมชาย", "ฐานวุฑฺโฒ", prefix="831").flags == {NameFlag.MONASTIC}
+    assert parts_of(parse_name_parts("สมชาย", "ใจดี", prefix="ผศ.ดร.")) == ("สมชาย", "", "ใจดี")
+
+
+def test_middle_field() -> None:
+    """A middle name of its own field stays in the middle, whatever the family field holds."""
+    assert parts_of(parse_name_parts("สมชาย", "ใจดี", "กล้า")) == ("สมชาย", "กล้า", "ใจดี")
+    assert parts_of(parse_name_parts("สมชาย", "-", "กล้า")) == ("สมชาย", "กล้า", "")
+
+
+@pytest.mark.parametrize("text", ["Ng Smth", "Mr. Somchai", "O'Brien, Pat", "St. John", "K.", "a.b.c"])
+def test_latin_names_are_no_slip_of_the_keyboard(text: str) -> None:
+    """Latin text with signs or without vowels stays Latin unless it hides a known Thai name."""
+    name = parse_full_name(text)
+    assert name.script == "latin"
+    assert NameFlag.WRONG_KEYBOARD not in name.flags
+
+
+def test_title_typed_on_the_wrong_keyboard() -> None:
+    """The title of a name typed with the keyboard in English is found after the conversion."""
+    name = parse_full_name("okpl,=kp .0fu")
+    assert (name.given, name.family, name.sex_hint) == ("สมชาย", "ใจดี", "1")
+
+
+def test_homophones_stay_apart() -> None:
+    """Spellings that sound alike are different names."""
+    assert parse_full_name("ณัฐพงษ์ พงษ์ศักดิ์") != parse_full_name("ณัฐพงศ์ พงศ์ศักดิ์")
+
+
+def test_lexica_are_canonical() -> None:
+    """The names of the corpora are loaded in canonical form."""
+    assert "สมชาย" in given_names()
+    assert "ณอยุธยา" not in given_names()
+    assert "เสนีวงศ์ณอยุธยา" in family_names()
+    assert "ฤาชัย" not in given_names() | family_names()
+
+
+def test_repr_shows_no_name() -> None:
+    """A parsed name prints without any part of it."""
+    assert repr(parse_full_name("นายสมชาย(ชัย) ใจดี")) == "PersonName(***)"
+
+
+@settings(max_examples=400)
+@given(ANY_NAME)
+def test_parsing_the_parts_again_changes_nothing(text: str) -> None:
+    """Canonical parts are canonical: parsed as fields they give themselves."""
+    name = parse_full_name(text)
+    assert parts_of(parse_name_parts(name.given, name.family, name.middle)) == parts_of(name)
+
+
+@settings(max_examples=400)
+@given(ANY_NAME, ANY_NAME, ANY_NAME, st.one_of(st.just(""), ANY_NAME))
+def test_fields_parse_to_a_fixpoint(first: str, second: str, third: str, prefix: str) -> None:
+    """Any fields give parts, which parsed again give themselves."""
+    name = parse_name_parts(first, second, third, prefix)
+    again = parse_name_parts(name.given, name.family, name.middle)
+    assert parts_of(again) == parts_of(name)
+
+
+@given(ANY_NAME)
+def test_only_letters_remain(text: str) -> None:
+    """Canonical parts hold letters and their marks, single spaces between middle names, no upper case."""
+    name = parse_full_name(text)
+    for part in (name.given, *name.middle.split(" "), name.family, *" ".join(name.aliases).split(" ")):
+        assert not any(map(str.isdigit, part))
+        assert not set(part) & set(" .,-'/()ฯๆ")
+        assert part == part.casefold() or not part.isascii()
