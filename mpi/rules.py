@@ -136,7 +136,6 @@ class DecisionRules:
 
     Attributes:
         link: least match weight of a link that rests on an anchor, in bits.
-        link_with_number: least match weight of a link that rests on a number, in bits.
         review: least match weight of a possible link, in bits.
         margin: how far the runner-up must stay behind, in bits.
         demographics: least weight of the channels alone when a number agrees, in bits.
@@ -151,7 +150,6 @@ class DecisionRules:
     """
 
     link: float
-    link_with_number: float
     review: float
     margin: float
     demographics: float
@@ -325,7 +323,6 @@ class _Reader:
         self._need(where, table["review"] <= table["link"], "review is not above link")
         return DecisionRules(
             link=number("link"),
-            link_with_number=number("link_with_number"),
             review=number("review"),
             margin=number("margin"),
             demographics=number("demographics"),

@@ -1,9 +1,9 @@
 """Birth dates as Thai systems write them: two eras, two-digit years, Thai digits and month names, unknown parts.
 
 Years are of the Buddhist era (BE = CE + 543) where they are 2400 or more: for living people the eras never overlap.
-Two-digit years are BE by custom. Until 1940 the year began on 1 April, so a date from January to March of a BE year
-before 2484 may stand for either of two CE years; both are kept. 1 January is what the 43-file standard writes for an
-unknown day and month, so it is marked as low information.
+Two-digit years are BE by custom, also beside English month names. Until 1940 the year began on 1 April, so a date
+from January to March of a BE year before 2484 may stand for either of two CE years; both are kept. 1 January is what
+the 43-file standard writes for an unknown day and month, so it is marked as low information.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import datetime
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from mpi.encoder.thai_text import clean_text
 
 OLDEST = 130
 """Years of age beyond which a birth date is taken for a mistake."""
-_ERA = 543
+_BE_OFFSET = 543
 _FIRST_BE_YEAR = 2400
 _LAST_OLD_BE_YEAR = 2483
+_BE, _CE = "BE", "CE"
 
 
 class DateFlag(StrEnum):
@@ -75,20 +77,37 @@ def iso(year: int, month: int, day: int) -> str:
 _MONTHS: dict[str, int] = {}
 for _number, _names in enumerate(
     (
-        "มกราคม มค jan january", "กุมภาพันธ์ กพ feb february", "มีนาคม มีค mar march", "เมษายน เมย apr april",
-        "พฤษภาคม พค may", "มิถุนายน มิย jun june", "กรกฎาคม กค jul july", "สิงหาคม สค aug august",
-        "กันยายน กย sep sept september", "ตุลาคม ตค oct october", "พฤศจิกายน พย nov november", "ธันวาคม ธค dec december",
+        "มกราคม มกรา มค january jan", "กุมภาพันธ์ กุมภา กพ february feb", "มีนาคม มีนา มีค march mar",
+        "เมษายน เมษา เมย april apr", "พฤษภาคม พฤษภา พค may", "มิถุนายน มิถุนา มิย june jun",
+        "กรกฎาคม กรกฏาคม กรกฎา กรกฏา กค july jul", "สิงหาคม สิงหา สค august aug", "กันยายน กันยา กย september sept sep",
+        "ตุลาคม ตุลา ตค october oct", "พฤศจิกายน พฤศจิกา พย november nov", "ธันวาคม ธันวา ธค december dec",
     ),
     start=1,
 ):  # fmt: skip
     _MONTHS.update(dict.fromkeys(_names.split(), _number))
 
+_TIME = r"(?:[T ]\s*\d{1,2}:\d{2}[\d:.]*\s*(?:Z|[+-]\d{2}:?\d{2}|[AaPp][Mm])?)?"
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:\d{6})?")
-_DAY_FIRST = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{2})")
-_YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?:[T ].*)?")
-_YEAR_ALONE = re.compile(r"(?:(?:--?[-/. ]*){0,2})(\d{4})")
-_NAMED_MONTH = re.compile(r"(\d{1,2})?([^\d]+?)(\d{4}|\d{2})")
-_ERA_WORDS = re.compile(r"(?:พ\.?ศ\.?|ค\.?ศ\.?|วันที่|เดือน|ปี|b\.?e\.?|a\.?d\.?)", re.IGNORECASE)
+_DAY_FIRST = re.compile(r"(\d{1,2})[-/. ]+(\d{1,2})[-/. ]+(\d{4}|\d{2})" + _TIME)
+_YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2})" + _TIME + ")?")
+_YEAR_ALONE = re.compile(r"(?:-{1,2}[-/. ]+){0,2}(\d{4})")
+_NAMED_MONTH = re.compile(r"(\d{0,2})([^\d]+)(\d{4}|\d{2})")
+_MONTH_FIRST = re.compile(r"([A-Za-z]+)\.? *(\d{1,2})[, ]+(\d{4})")
+_ERA = re.compile(
+    r"(พ\.? ?ศ\.?|พุทธศักราช|\bB\.?E\b\.?)|(ค\.? ?ศ\.?|คริสต์ศักราช|\bA\.?D\b\.?|\bC\.?E\b\.?)|วันที่|เดือน|ปี", re.IGNORECASE
+)
+_THAI_DIGITS = str.maketrans("๐๑๒๓๔๕๖๗๘๙", "0123456789")
+_BETWEEN = re.compile(r"[\s.,/-]+")
+
+
+class _Written(NamedTuple):
+    """A date as it is written: year, month and day in that order, the number of digits that the year has."""
+
+    year: int
+    month: int
+    day: int
+    digits: int
+    era: str = ""
 
 
 def parse_birth_date(text: str, today: datetime.date) -> BirthDate:
@@ -101,17 +120,9 @@ def parse_birth_date(text: str, today: datetime.date) -> BirthDate:
     Raises:
         DateRejected: it is no date, impossible, in the future, or too long ago.
     """
-    year, month, day, long_year = _parts(text)
-    common_era = False
-    if not long_year:
-        year = _FIRST_BE_YEAR + 100 + year
-        if year - _ERA > today.year:
-            year -= 100
-    if year < _FIRST_BE_YEAR:
-        common_era = True
-    else:
-        year -= _ERA
+    written = _read(text)
     flags: set[DateFlag] = set()
+    month, day = written.month, written.day
     if month > 12 and 1 <= day <= 12:
         month, day = day, month
         flags.add(DateFlag.DAY_MONTH_SWAPPED)
@@ -119,11 +130,8 @@ def parse_birth_date(text: str, today: datetime.date) -> BirthDate:
         day = 0
     if day == 0:
         flags.add(DateFlag.UNKNOWN_DAY_MONTH)
-    years = [year]
-    if not common_era and year + _ERA <= _LAST_OLD_BE_YEAR and 1 <= month <= 3:
-        # Counted through to the end of a year that began on 1 April, January to March fall one year later.
-        years = [year + 1, year]
-    possible = [(y, month, day) for y in years if _exists(y, month, day)]
+    years = _years(written, month, day, today)
+    possible = [(year, month, day) for year in years if _exists(year, month, day)]
     if not possible:
         raise DateRejected(DateFlag.IMPOSSIBLE)
     if len(possible) > 1:
@@ -131,42 +139,80 @@ def parse_birth_date(text: str, today: datetime.date) -> BirthDate:
     year = possible[0][0]
     if year < today.year - OLDEST:
         raise DateRejected(DateFlag.TOO_OLD)
-    if datetime.date(year, month or 1, day or 1) > today:
+    if (year, month, day) > (today.year, today.month, today.day):
         raise DateRejected(DateFlag.FUTURE)
     if (month, day) == (1, 1):
         flags.add(DateFlag.MAYBE_DEFAULT)
     return BirthDate(year, month, day, tuple(possible[1:]), frozenset(flags))
 
 
-def _parts(text: str) -> tuple[int, int, int, bool]:
-    """Year, month, day as written, and whether the year has four digits."""
-    text = text.strip()
+def _years(written: _Written, month: int, day: int, today: datetime.date) -> tuple[int, ...]:
+    """CE years that a written year may stand for, the likelier first."""
+    year = written.year
+    if written.digits == 2:
+        year += _FIRST_BE_YEAR + 100
+        if (year - _BE_OFFSET, month, day) > (today.year, today.month, today.day):
+            year -= 100
+    elif written.era == _CE or (not written.era and year < _FIRST_BE_YEAR):
+        return (year,)
+    year -= _BE_OFFSET
+    if year + _BE_OFFSET <= _LAST_OLD_BE_YEAR and 1 <= month <= 3:
+        # Counted through to the end of a year that began on 1 April, January to March fall one year later.
+        return year + 1, year
+    return (year,)
+
+
+def _read(text: str) -> _Written:
     found = _COMPACT.fullmatch(text)
+    era = ""
     if found is None:
-        text = _ERA_WORDS.sub(" ", clean_text(text)[0]).strip().strip(".")
+        text, _ = clean_text(text.translate(_THAI_DIGITS))
+        stated = [match for match in _ERA.finditer(text) if match[1] or match[2]]
+        if stated:
+            era = _BE if stated[0][1] else _CE
+        text = _ERA.sub(" ", text).strip(" .,")
         found = _COMPACT.fullmatch(text)
     if found:
-        return _compact(found)
-    if found := _DAY_FIRST.fullmatch(text):
-        return int(found[3]), int(found[2]), int(found[1]), len(found[3]) == 4
-    if found := _YEAR_FIRST.fullmatch(text):
-        return int(found[1]), int(found[2]), int(found[3] or 0), True
-    if found := _YEAR_ALONE.fullmatch(text):
-        return int(found[1]), 0, 0, True
+        written = _compact(found[0][:8])
+    elif found := _DAY_FIRST.fullmatch(text):
+        written = _Written(int(found[3]), int(found[2]), int(found[1]), len(found[3]))
+    elif found := _YEAR_FIRST.fullmatch(text):
+        written = _Written(int(found[1]), int(found[2]), int(found[3] or 0), 4)
+    elif found := _YEAR_ALONE.fullmatch(text):
+        written = _Written(int(found[1]), 0, 0, 4)
+    else:
+        written = _with_month_name(text)
+    if not written.year and not written.month and not written.day:
+        raise DateRejected(DateFlag.NOT_A_DATE)  # nothing but zeros: a way to leave the field empty
+    if era == _CE and written.digits == 2:
+        raise DateRejected(DateFlag.NOT_A_DATE)  # two digits are BE by custom; beside "CE" the century is unknown
+    return written._replace(era=era) if era else written
+
+
+def _with_month_name(text: str) -> _Written:
     if found := _NAMED_MONTH.fullmatch(text):
-        month = _MONTHS.get(re.sub(r"[\s.,/-]", "", found[2]).lower())
+        month = _MONTHS.get(_BETWEEN.sub("", found[2]).lower())
         if month:
-            return int(found[3]), month, int(found[1] or 0), len(found[3]) == 4
+            return _Written(int(found[3]), month, int(found[1] or 0), len(found[3]))
+    if found := _MONTH_FIRST.fullmatch(text):
+        month = _MONTHS.get(found[1].lower())
+        if month:
+            return _Written(int(found[3]), month, int(found[2]), 4)
     raise DateRejected(DateFlag.NOT_A_DATE)
 
 
-def _compact(found: re.Match[str]) -> tuple[int, int, int, bool]:
-    year, month, day = int(found[1]), int(found[2]), int(found[3])
-    if not (1850 <= year <= 2100 or 2393 <= year <= 2643):
-        # Not year first: 15012530 is the 15th of January.
-        digits = found[0][:8]
-        year, month, day = int(digits[4:]), int(digits[2:4]), int(digits[:2])
-    return year, month, day, True
+def _compact(digits: str) -> _Written:
+    """Read eight digits: year first as the standards have it, day first only where that alone makes a date."""
+    year_first = _Written(int(digits[:4]), int(digits[4:6]), int(digits[6:]), 4)
+    if _plausible(year_first):
+        return year_first
+    day_first = _Written(int(digits[4:]), int(digits[2:4]), int(digits[:2]), 4)
+    return day_first if _plausible(day_first) else year_first
+
+
+def _plausible(written: _Written) -> bool:
+    year = written.year
+    return (1850 <= year <= 2100 or 2393 <= year <= 2643) and written.month <= 12 and written.day <= 31
 
 
 def _exists(year: int, month: int, day: int) -> bool:

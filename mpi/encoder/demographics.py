@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 from mpi.encoder.dates import BirthDate, DateRejected, parse_birth_date
 from mpi.encoder.identifiers import Identifier, IdentifierRejected, parse_national_id, parse_passport, parse_phone
@@ -16,6 +18,16 @@ _SEX = {
     "1": MALE, "m": MALE, "male": MALE, "ชาย": MALE, "ช": MALE,
     "2": FEMALE, "f": FEMALE, "female": FEMALE, "หญิง": FEMALE, "ญ": FEMALE,
 }  # fmt: skip
+
+
+_SEX_UNKNOWN = frozenset(("", "-", "0", "3", "9", "u", "unknown", "ไม่ทราบ", "ไม่ระบุ"))
+
+_SUBDISTRICT_CODE = re.compile(r"([1-9]\d{5})(?:\d{2})?", re.ASCII)
+_CODE_PART = re.compile(r"\d{2}", re.ASCII)
+_PLACE_WORD = re.compile(r"(?:ตำบล|แขวง|ต\.|กิ่งอำเภอ|อำเภอ|เขต|อ\.|จังหวัด|จ\.) *(?=.)")
+_UNKNOWN_PLACES = frozenset(("00", "99", "000000", "999999", "unknown", "ไม่ทราบ", "ไม่ระบุ"))
+_BANGKOK = frozenset(("กรุงเทพ", "กรุงเทพฯ", "กทม", "กทม.", "กรุงเทพมหานครฯ"))
+_HOUSE = re.compile(r"(?:(?:บ้าน)?เลขที่|no\b\.?)? *0*([1-9]\d{0,4}(?:/\d{1,5})?)(?!\d)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -34,7 +46,16 @@ class RawName:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RawDemographics:
-    """What a source says of one person, every value as text and "" where it says nothing."""
+    """What a source says of one person, every value as text and "" where it says nothing.
+
+    Attributes:
+        local_id: the source's own number of the person.
+        names: the present name first, then names in another script and earlier ones.
+        passport_country: ISO 3166 alpha-3 code of the country that issued the passport.
+        other_passports: further passports, as (number, country).
+        house: house number, or an address that begins with it.
+        subdistrict: name or DOPA code; two-digit codes together with those of district and province.
+    """
 
     local_id: str = ""
     names: tuple[RawName, ...] = ()
@@ -43,9 +64,13 @@ class RawDemographics:
     national_id: str = ""
     passport: str = ""
     passport_country: str = ""
+    other_passports: tuple[tuple[str, str], ...] = ()
     phone: str = ""
     house: str = ""
     subdistrict: str = ""
+    district: str = ""
+    province: str = ""
+    postcode: str = ""
 
     def __repr__(self) -> str:
         return "RawDemographics(***)"
@@ -60,8 +85,10 @@ class Demographics:
         birth_date: None when missing or rejected.
         sex: "1" male, "2" female, "" unknown.
         identifiers: the numbers that can identify, and the phone.
-        subdistrict: six-digit code, or the name in canonical form, or "".
-        house: house number within the subdistrict, or "".
+        subdistrict: six-digit DOPA code, or the name in canonical form, or "".
+        house: house number such as "99/1", or "".
+        district: name without the word for district, or its code, or "".
+        province: likewise.
         flags: `field:word` for everything remarkable, never with a value.
     """
 
@@ -71,7 +98,9 @@ class Demographics:
     identifiers: tuple[Identifier, ...]
     subdistrict: str
     house: str
-    flags: frozenset[str] = field(default_factory=frozenset)
+    district: str = ""
+    province: str = ""
+    flags: frozenset[str] = frozenset()
 
     @property
     def newborn(self) -> bool:
@@ -83,59 +112,118 @@ class Demographics:
 
 
 def normalize(raw: RawDemographics, today: datetime.date) -> Demographics:
-    """Bring what a source says to canonical form. Never fails: what cannot be used is left out and flagged."""
+    """Bring what a source says to canonical form. Never fails: what cannot be used is left out and flagged.
+
+    Args:
+        raw: the source's values.
+        today: the day that nobody is born after.
+    """
     flags: set[str] = set()
-    names = []
-    for raw_name in raw.names:
-        name = (
-            parse_full_name(raw_name.full)
-            if raw_name.full
-            else parse_name_parts(raw_name.given, raw_name.family, raw_name.middle, raw_name.prefix)
-        )
-        flags.update(f"name:{flag.value.lower()}" for flag in name.flags)
-        if (name.given or name.family) and name not in names:
-            names.append(name)
-    birth_date = _birth_date(raw.birth_date, today, flags)
-    identifiers = [
-        found
-        for found in (
-            _identifier("national_id", raw.national_id, parse_national_id, flags),
-            _identifier("passport", raw.passport, lambda text: parse_passport(text, raw.passport_country), flags),
-            _identifier("phone", raw.phone, parse_phone, flags),
-        )
-        if found
-    ]
-    sex = _SEX.get(clean_text(raw.sex)[0].lower(), "")
-    if not sex:
-        sex = next((name.sex_hint for name in names if name.sex_hint), "")
+    names = _names(raw.names, flags)
+    subdistrict, district, province = _places(raw)
     return Demographics(
-        tuple(names),
-        birth_date,
-        sex,
-        tuple(identifiers),
-        clean_text(raw.subdistrict)[0].removeprefix("ต.").removeprefix("ตำบล").removeprefix("แขวง").strip(),
-        clean_text(raw.house)[0],
+        names,
+        _birth_date(raw.birth_date, today, flags),
+        _sex(raw.sex, names, flags),
+        tuple(_identifiers(raw, flags)),
+        subdistrict,
+        _house(raw.house),
+        district,
+        province,
         frozenset(flags),
     )
 
 
+def _names(raw_names: tuple[RawName, ...], flags: set[str]) -> tuple[PersonName, ...]:
+    names: dict[tuple[str, str, str], PersonName] = {}
+    for raw in raw_names:
+        if raw.full:
+            name = parse_full_name(raw.full)
+        else:
+            name = parse_name_parts(raw.given, raw.family, raw.middle, raw.prefix)
+        for flag in name.flags:
+            flags.add(f"name:{flag.value.lower()}")
+        if name.given or name.family:
+            names.setdefault((name.given, name.middle, name.family), name)
+    return tuple(names.values())
+
+
 def _birth_date(text: str, today: datetime.date, flags: set[str]) -> BirthDate | None:
-    if not text.strip():
+    if _is_blank(text):
         return None
     try:
         found = parse_birth_date(text, today)
     except DateRejected as rejected:
         flags.add(f"birth_date:{rejected.flag.value}")
         return None
-    flags.update(f"birth_date:{flag.value}" for flag in found.flags)
+    for flag in found.flags:
+        flags.add(f"birth_date:{flag.value}")
     return found
 
 
+def _sex(text: str, names: tuple[PersonName, ...], flags: set[str]) -> str:
+    """Sex by its own field; only where that tells none, by the title."""
+    sex = _SEX.get(text)
+    if sex:
+        return sex
+    text = clean_text(text)[0].lower()
+    sex = _SEX.get(text)
+    if sex:
+        return sex
+    if text not in _SEX_UNKNOWN:
+        flags.add("sex:unrecognised")
+    return next((name.sex_hint for name in names if name.sex_hint), "")
+
+
+def _identifiers(raw: RawDemographics, flags: set[str]) -> Iterator[Identifier]:
+    if found := _identifier("national_id", raw.national_id, parse_national_id, flags):
+        yield found
+    passports = ((raw.passport, raw.passport_country), *raw.other_passports)
+    for number, country in passports:
+        if found := _identifier("passport", number, partial(parse_passport, country=country), flags):
+            yield found
+    if found := _identifier("phone", raw.phone, parse_phone, flags):
+        yield found
+
+
 def _identifier(name: str, text: str, parse: Callable[[str], Identifier], flags: set[str]) -> Identifier | None:
-    if not text.strip():
+    if _is_blank(text):
         return None
     try:
-        return parse(text)
+        found = parse(text)
     except IdentifierRejected as rejected:
         flags.add(f"{name}:{rejected.flag.value}")
         return None
+    for flag in found.flags:
+        flags.add(f"{name}:{flag.value}")
+    return found
+
+
+def _places(raw: RawDemographics) -> tuple[str, str, str]:
+    """Subdistrict, district and province; as DOPA codes of six, four and two digits where the source gives codes."""
+    subdistrict, district, province = _place(raw.subdistrict), _place(raw.district), _place(raw.province)
+    code = _SUBDISTRICT_CODE.fullmatch(subdistrict)
+    if code:
+        subdistrict = code[1]
+    elif all(map(_CODE_PART.fullmatch, (subdistrict, district, province))):
+        # The 43-file standard keeps the three levels in columns of two digits each.
+        subdistrict, district = province + district + subdistrict, province + district
+    return subdistrict, district, "กรุงเทพมหานคร" if province in _BANGKOK else province
+
+
+def _place(text: str) -> str:
+    place = clean_text(text)[0].lower()
+    if place in _UNKNOWN_PLACES or _is_blank(place):
+        return ""
+    word = _PLACE_WORD.match(place)
+    return place[word.end() :] if word else place
+
+
+def _house(text: str) -> str:
+    found = _HOUSE.match(clean_text(text)[0]) if text else None
+    return found[1] if found else ""
+
+
+def _is_blank(text: str) -> bool:
+    """Whether a field is empty, or only punctuated, as "-" and "." stand for empty ones."""
+    return not text or not any(map(str.isalnum, text))

@@ -13,21 +13,35 @@ NATIONAL_ID_DIGITS = 13
 _ALIEN_CLASSES = frozenset("067")
 _SAMPLES = frozenset(("1111111111119", "9999999999994", "0000000000001", "1234567890121"))
 """Sample numbers that systems are filled with; they pass the check digit."""
+_TRUNCATED_PASSPORT = 8
+"""Characters that PASSPORT had in the 2015 tables of the 43-file standard: longer numbers were cut there."""
 
 _SEPARATORS = re.compile(r"[\s\-–_./]+")
 _G_CODE = re.compile(r"G\d{12}", re.ASCII)
 _PASSPORT = re.compile(r"[A-Z0-9]{6,15}", re.ASCII)
+_THAI_PASSPORT = re.compile(r"[A-Z]{2}\d{7}", re.ASCII)
 _COUNTRY = re.compile(r"[A-Z]{3}", re.ASCII)
-_PHONE = re.compile(r"0[2-9]\d{7,8}", re.ASCII)
+_NOT_PHONE = re.compile(r"[^0-9+]+")
+_FURTHER_PHONE = re.compile(r"[,;/#]|ต่อ|หรือ|ext|\bor\b|\bto\b", re.IGNORECASE)
+_COUNTRY_PREFIX = re.compile(r"(?:\+|00)?66(?=\d{8})0?")
+_LOST_ZERO = re.compile(r"[689]\d{8}")
+_PHONE = re.compile(r"0[689]\d{8}|0[2-57]\d{7}")
+_FILLED_IN = re.compile(r"(\d)\1{6}\Z")
 
 
 class IdentifierFlag(StrEnum):
-    """Why a number was rejected."""
+    """Why a number was rejected, or what is remarkable about one that was not."""
 
     LENGTH = "length"
     CHARACTERS = "characters"
     CHECKSUM = "checksum"
     DUMMY = "dummy"
+    COUNTRY = "country"
+    """Rejected: nothing says who issued the passport."""
+    COUNTRY_ASSUMED = "country_assumed"
+    """Nothing says who issued the passport, but it has the form of Thai ones."""
+    MAYBE_TRUNCATED = "maybe_truncated"
+    """The passport fills the eight characters that an older layout had for it."""
 
 
 class IdentifierRejected(ValueError):
@@ -40,10 +54,17 @@ class IdentifierRejected(ValueError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identifier:
-    """A number in canonical form, ready to be made a token."""
+    """A number in canonical form, ready to be made a token.
+
+    Attributes:
+        kind: which number it is.
+        value: the number; a passport's follows its issuing country and a colon.
+        flags: what is remarkable.
+    """
 
     kind: IdentifierKind
     value: str
+    flags: frozenset[IdentifierFlag] = frozenset()
 
     def __repr__(self) -> str:
         return f"Identifier({self.kind.value})"
@@ -60,6 +81,8 @@ def parse_national_id(text: str) -> Identifier:
     """
     value = text if text.isascii() and text.isdigit() else _SEPARATORS.sub("", clean_text(text)[0]).upper()
     if _G_CODE.fullmatch(value):
+        if len(set(value[1:])) == 1:
+            raise IdentifierRejected(IdentifierFlag.DUMMY)
         return Identifier(IdentifierKind.ALIEN_ID, value)
     if not (value.isascii() and value.isdigit()):
         raise IdentifierRejected(IdentifierFlag.CHARACTERS)
@@ -85,31 +108,50 @@ def check_digit(digits: str) -> str:
 def parse_passport(text: str, country: str) -> Identifier:
     """Parse a passport number; it counts only together with the ISO 3166 alpha-3 code of the issuing country.
 
+    A number without a country is taken for Thai when it has the form of Thai passports, two letters and seven digits.
+
     Raises:
-        IdentifierRejected: not 6 to 15 letters and digits, or no country.
+        IdentifierRejected: not 6 to 15 letters and digits, filled in, or without a country.
     """
     value = _SEPARATORS.sub("", clean_text(text)[0]).upper()
     issuer = country.strip().upper()
-    if not _PASSPORT.fullmatch(value) or not _COUNTRY.fullmatch(issuer):
+    if not (value.isascii() and value.isalnum()):
         raise IdentifierRejected(IdentifierFlag.CHARACTERS)
-    if not any(character.isdigit() for character in value) or len(set(value)) == 1:
+    if not _PASSPORT.fullmatch(value):
+        raise IdentifierRejected(IdentifierFlag.LENGTH)
+    if value.isalpha() or len(set(value)) == 1:
         raise IdentifierRejected(IdentifierFlag.DUMMY)
-    return Identifier(IdentifierKind.PASSPORT, f"{issuer}:{value}")
+    flags = set()
+    if not issuer and _THAI_PASSPORT.fullmatch(value):
+        issuer = "THA"
+        flags.add(IdentifierFlag.COUNTRY_ASSUMED)
+    if not _COUNTRY.fullmatch(issuer):
+        raise IdentifierRejected(IdentifierFlag.COUNTRY)
+    if len(value) == _TRUNCATED_PASSPORT:
+        flags.add(IdentifierFlag.MAYBE_TRUNCATED)
+    return Identifier(IdentifierKind.PASSPORT, f"{issuer}:{value}", frozenset(flags))
 
 
 def parse_phone(text: str) -> Identifier:
-    """Parse a Thai telephone number into its national form, 9 or 10 digits from 0.
+    """Parse a Thai telephone number into its national form: 10 digits of a mobile, 9 of a landline, from 0.
+
+    Of several numbers the first counts, extensions are dropped, and a zero that a spreadsheet lost in front of a
+    mobile number is put back.
 
     Raises:
         IdentifierRejected: it is none, or plainly filled in.
     """
-    digits = _SEPARATORS.sub("", clean_text(text)[0]).replace("(", "").replace(")", "").replace("+", "")
-    for prefix in ("0066", "66"):
-        if digits.startswith(prefix) and len(digits) >= len(prefix) + 8:
-            digits = "0" + digits[len(prefix) :].lstrip("0")
-            break
+    if not (text.isascii() and text.isdigit()):
+        text = _NOT_PHONE.sub("", _FURTHER_PHONE.split(clean_text(text)[0], maxsplit=1)[0])
+    digits = text
+    if not digits.startswith("0") or digits.startswith("0066"):
+        digits = _COUNTRY_PREFIX.sub("0", digits, count=1)
+        if _LOST_ZERO.fullmatch(digits):
+            digits = "0" + digits
+    if not digits.isdigit():
+        raise IdentifierRejected(IdentifierFlag.CHARACTERS)
+    if _FILLED_IN.search(digits):
+        raise IdentifierRejected(IdentifierFlag.DUMMY)
     if not _PHONE.fullmatch(digits):
         raise IdentifierRejected(IdentifierFlag.LENGTH)
-    if len(set(digits[2:])) == 1:
-        raise IdentifierRejected(IdentifierFlag.DUMMY)
     return Identifier(IdentifierKind.PHONE, digits)

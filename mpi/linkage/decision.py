@@ -80,7 +80,6 @@ class Decider:
         rules = self._rules
         if (
             any(score.agrees(kind) for kind in rules.identifying)
-            and score.weight >= rules.link_with_number
             and score.demographics >= rules.demographics
             and score.shares_bucket(self._channels)
         ):

@@ -6,7 +6,7 @@ Health and reflection are not ours and answer to anyone who got through the TLS 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,13 +15,15 @@ from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError, Message
 
 from mpi.domain.identifiers import is_facility_code
-from mpi.errors import AccessDenied, Reason
+from mpi.errors import AccessDenied, InputRejected, Reason
 from mpi.wire.status import to_wire
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Parse = Callable[[bytes], Message]
 
 INSECURE_CALLER = "urn:mpi:insecure:local"
 
@@ -102,19 +104,21 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         method = handler_call_details.method
         if handler is None or not method.startswith(_OURS):
             return handler  # type: ignore[no-any-return]
+        # Messages are parsed in here: where gRPC parses them, malformed bytes are an error of the server's.
+        parse = handler.request_deserializer
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
-                self._unary(method, handler.unary_unary), handler.request_deserializer, handler.response_serializer
+                self._unary(method, parse, handler.unary_unary), response_serializer=handler.response_serializer
             )
         return grpc.stream_stream_rpc_method_handler(
-            self._stream(method, handler.stream_stream), handler.request_deserializer, handler.response_serializer
+            self._stream(method, parse, handler.stream_stream), response_serializer=handler.response_serializer
         )
 
-    def _unary(self, method: str, serve: Callable[[Any, Context], Awaitable[Any]]) -> Any:
-        async def guarded(request: Any, context: Context) -> Any:
+    def _unary(self, method: str, parse: Parse, serve: Callable[[Any, Context], Awaitable[Any]]) -> Any:
+        async def guarded(request: bytes, context: Context) -> Any:
             try:
                 self._admit(method, context)
-                return await serve(request, context)
+                return await serve(_parsed(parse, request), context)
             except (grpc.aio.AbortError, grpc.aio.UsageError):
                 raise
             except Exception as error:  # noqa: BLE001 (the last place that can keep a message from leaking)
@@ -122,11 +126,12 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return guarded
 
-    def _stream(self, method: str, serve: Callable[[Any, Context], AsyncIterator[Any]]) -> Any:
-        async def guarded(requests: Any, context: Context) -> AsyncIterator[Any]:
+    def _stream(self, method: str, parse: Parse, serve: Callable[[Any, Context], AsyncGenerator[Any, None]]) -> Any:
+        async def guarded(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
             try:
                 self._admit(method, context)
-                async with aclosing(serve(requests, context)) as responses:  # type: ignore[type-var]
+                messages = (_parsed(parse, request) async for request in requests)
+                async with aclosing(serve(messages, context)) as responses:
                     async for response in responses:
                         yield response
             except (grpc.aio.AbortError, grpc.aio.UsageError):
@@ -144,6 +149,13 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if caller.role not in _ROLES.get(method, ()):
             raise AccessDenied(Reason.ROLE_MISSING, f"the role {caller.role.value} does not allow this call")
         CALLER.set(caller)
+
+
+def _parsed(parse: Parse, request: bytes) -> Message:
+    try:
+        return parse(request)
+    except DecodeError:
+        raise InputRejected("the request is not a message of this call") from None
 
 
 async def _abort(context: Context, error: Exception) -> None:

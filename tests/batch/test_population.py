@@ -227,7 +227,7 @@ def test_newborn_has_a_named_record_too(tmp_path: Path) -> None:
 
 
 def test_latin_spellings_agree_as_real_ones_do() -> None:
-    """A name and its personal spelling meet as often as 4,818 real pairs: fold 0.74, skeleton 0.87, Dice 0.936."""
+    """A name and its spelling meet as often as real pairs the romaniser was not tuned on: .852, .950, Dice .966."""
     model = load_model()
     pools, speller, dice = NamePools(model), Speller(model), Dice(SEED)
     same = skeletons = alike = 0
@@ -237,9 +237,9 @@ def test_latin_spellings_agree_as_real_ones_do() -> None:
         same += thai == latin
         skeletons += skeleton(thai) == skeleton(latin)
         alike += bigram_dice(thai, latin) >= 0.7
-    assert same / len(names) == pytest.approx(0.74, abs=0.03)
-    assert skeletons / len(names) == pytest.approx(0.87, abs=0.03)
-    assert alike / len(names) == pytest.approx(0.936, abs=0.02)
+    assert same / len(names) == pytest.approx(0.852, abs=0.025)
+    assert skeletons / len(names) == pytest.approx(0.950, abs=0.02)
+    assert alike / len(names) == pytest.approx(0.966, abs=0.015)
 
 
 def bigram_dice(one: str, other: str) -> float:

@@ -132,13 +132,13 @@ def running(application: Application, tls: TlsFiles | None = None, listen: str =
     thread = threading.Thread(target=lambda: uvloop.run(main()), name="server")
     thread.start()
     started.wait(20)
+    if "error" in held:
+        thread.join(20)
+        raise held["error"]  # type: ignore[misc]
     try:
-        if "error" in held:
-            raise held["error"]  # type: ignore[misc]
         yield str(held["address"])
     finally:
-        if thread.is_alive():
-            held["loop"].call_soon_threadsafe(held["task"].cancel)  # type: ignore[attr-defined]
+        held["loop"].call_soon_threadsafe(held["task"].cancel)  # type: ignore[attr-defined]
         thread.join(20)
         assert not thread.is_alive(), "the server did not stop"
 

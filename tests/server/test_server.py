@@ -301,10 +301,12 @@ class TestRefusals:
         assert error.reason is Reason.BATCH_TOO_LARGE
 
     def test_bytes_that_are_no_message(self, client):
-        """Bytes that cannot be parsed end their own call only."""
+        """Bytes that cannot be parsed are an invalid request, in a single call and in a stream."""
         call = client(EXCHANGE_CLIENT).channel.unary_unary("/mpi.v1.LocatorService/Locate")
-        with pytest.raises(grpc.RpcError):
-            call(b"\xff\xff\xff", timeout=5)
+        assert refusal(lambda: call(b"\xff\xff\xff", timeout=5)).reason is Reason.REQUEST_INVALID
+        stream = client(FACILITY_CLIENT).channel.stream_stream("/mpi.v1.RegistryService/RegisterBatch")
+        answers = stream(iter([b"\xff\xff\xff"]), timeout=5)
+        assert refusal(lambda: next(answers)).reason is Reason.REQUEST_INVALID
 
     def test_unknown_call(self, client):
         """A call that does not exist is refused as such."""

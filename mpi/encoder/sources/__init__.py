@@ -1,24 +1,43 @@
-"""Readers of the extracts that facilities' systems produce: one module a format, each with a `read`."""
+"""Readers of the extracts that facilities' systems produce: one module a format, each with a `read`.
+
+A reader yields rows as it goes and holds one row at a time. A row that cannot be used comes as a `RejectedRow` and
+reading goes on; a file that is not what it is said to be, or was cut short, raises `ExtractUnreadable`. Neither holds
+a value of the row.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from mpi.encoder.demographics import RawDemographics
+from mpi.errors import ExtractUnreadable
 
 LONGEST_LINE = 1 << 20
-"""Bytes of one row; a longer one means that the file is not what it is said to be."""
+"""Bytes of one line of text; a longer one means that the file is not what it is said to be."""
+REPLACEMENT = "\ufffd"
+"""Stands where bytes could not be decoded."""
+_SAMPLE_BYTES = 1 << 20
 
 
 class RowReason(StrEnum):
     """Why a row was set aside; stands in the quarantine file."""
 
     LOCAL_ID_MISSING = "LOCAL_ID_MISSING"
+    """No local id: nothing that a lookup could point at."""
     COLUMN_COUNT = "COLUMN_COUNT"
+    """More or fewer columns than the first row."""
+    QUOTING = "QUOTING"
+    """Quotation marks that do not pair."""
     NOT_DECODABLE = "NOT_DECODABLE"
+    """Bytes that are no text in the encoding of the file."""
+    NOT_JSON = "NOT_JSON"
     NOT_A_PATIENT = "NOT_A_PATIENT"
+    """A resource of another type."""
     NOTHING_TO_MATCH = "NOTHING_TO_MATCH"
+    """Neither a usable name nor a usable number."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -38,3 +57,62 @@ class RejectedRow:
 
     row: int
     reason: RowReason
+
+
+def byte_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[bytes]:
+    """Lines of a file with their line ends.
+
+    Raises:
+        ExtractUnreadable: the file cannot be read, or a line is longer than `longest` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(longest):
+                number += 1
+                if len(line) == longest and not line.endswith(b"\n"):
+                    raise ExtractUnreadable(path, "a line without end; not a file of this format", number)
+                yield line
+    except OSError as error:
+        raise ExtractUnreadable(path, error.strerror or "cannot be read") from None
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """Lines of a text file with their line ends, in UTF-8 or Windows-874.
+
+    The encoding is decided once, by the beginning of the file: a few bytes of Windows-874 can happen to be UTF-8, so
+    deciding line by line would garble some of them. Bytes that do not fit it become `REPLACEMENT`.
+
+    Raises:
+        ExtractUnreadable: the file cannot be read, is empty, or holds no text.
+    """
+    encoding = _encoding(path)
+    for number, line in enumerate(byte_lines(path)):
+        yield (line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line).decode(encoding, "replace")
+
+
+def _encoding(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            sample = file.read(_SAMPLE_BYTES)
+    except OSError as error:
+        raise ExtractUnreadable(path, error.strerror or "cannot be read") from None
+    if not sample.strip():
+        raise ExtractUnreadable(path, "empty")
+    if b"\0" in sample:
+        raise ExtractUnreadable(
+            path, "not text in UTF-8 or Windows-874", 1 + sample[: sample.index(b"\0")].count(b"\n")
+        )
+    lines = [line for line in sample.splitlines() if not line.isascii()]
+    if len(sample) == _SAMPLE_BYTES and len(lines) > 1:
+        del lines[-1]  # the sample may end inside a character
+    utf8 = sum(map(_is_utf8, lines))
+    return "utf-8" if 2 * utf8 >= len(lines) else "cp874"
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,6 +1,7 @@
-"""FHIR Patient resources by the TH Core profile: one a line (NDJSON), as Health Link's hospitals export them.
+"""FHIR R4 Patient resources by the TH Core profile: one a line (NDJSON), or the entries of one Bundle.
 
-Identifier slices, names by language and addresses follow the draft of SIL-TH (terms.sil-th.org), 2024.
+Identifier slices, names by language and addresses follow the draft of SIL-TH (th-core, 2024, CC0-1.0). NDJSON is read
+line by line; a Bundle is one JSON document and has to fit into memory.
 """
 
 from __future__ import annotations
@@ -12,62 +13,112 @@ from pathlib import Path
 from typing import Any
 
 from mpi.encoder.demographics import RawDemographics, RawName
-from mpi.encoder.sources import LONGEST_LINE, RejectedRow, RowReason, SourceRow
+from mpi.encoder.sources import RejectedRow, RowReason, SourceRow, byte_lines
 from mpi.errors import ExtractUnreadable
+
+LONGEST_LINE = 1 << 24
+"""Bytes of one resource: a Patient may hold a photograph."""
+LARGEST_BUNDLE = 1 << 28
+"""Bytes of one Bundle."""
 
 CID_SYSTEM = "https://terms.sil-th.org/id/th-cid"
 HN_SYSTEM = re.compile(r"https://terms\.sil-th\.org/hcode/[59]/[A-Z0-9]+/HN")
 PASSPORT_SYSTEM = "http://hl7.org/fhir/sid/passport-"
 LANGUAGE = "http://hl7.org/fhir/StructureDefinition/language"
-SUBDISTRICT = re.compile(r".*subdistrict.*", re.IGNORECASE)
+
+_BOM = b"\xef\xbb\xbf"
+_BUNDLE_BEGINS = re.compile(rb"""\s*\{(?:\s*\Z|[^{}\[\]]*"resourceType"\s*:\s*"Bundle")""")
+_SUBDISTRICT_CODE = re.compile(r"\d{6}", re.ASCII)
+_FORMER = frozenset(("old", "maiden"))
 
 
 def read(path: Path) -> Iterator[SourceRow | RejectedRow]:
-    """Read Patient resources line by line.
+    """Read Patient resources; the local id is the HN, and rows are counted by line or by entry of the Bundle.
 
     Raises:
-        ExtractUnreadable: missing, not UTF-8, or a line that is not JSON (as when the file was cut short).
+        ExtractUnreadable: missing, empty, no FHIR in JSON, cut short, or a Bundle over `LARGEST_BUNDLE`.
     """
+    lines = enumerate(byte_lines(path, LONGEST_LINE), start=1)
+    first = True
+    for number, line in lines:
+        content = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
+        if not content:
+            continue
+        if first and _BUNDLE_BEGINS.match(content):
+            yield from _bundle(path)
+            return
+        row = _line(number, content)
+        if isinstance(row, RejectedRow) and row.reason in (RowReason.NOT_JSON, RowReason.NOT_DECODABLE):
+            if first:
+                raise ExtractUnreadable(path, "not FHIR resources in JSON, one a line", number)
+            if not line.endswith(b"\n"):
+                raise ExtractUnreadable(
+                    path, "truncated: the last resource is not whole; export the file again", number
+                )
+        first = False
+        yield row
+    if first:
+        raise ExtractUnreadable(path, "empty")
+
+
+def _line(number: int, content: bytes) -> SourceRow | RejectedRow:
     try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(LONGEST_LINE):
-                number += 1
-                if line.strip():
-                    yield _row(path, number, line)
-            if number == 0:
-                raise ExtractUnreadable(path, "empty")
+        resource = json.loads(content.decode())
+    except UnicodeDecodeError:
+        return RejectedRow(number, RowReason.NOT_DECODABLE)
+    except (ValueError, RecursionError):
+        return RejectedRow(number, RowReason.NOT_JSON)
+    return _row(number, resource)
+
+
+def _bundle(path: Path) -> Iterator[SourceRow | RejectedRow]:
+    try:
+        if path.stat().st_size > LARGEST_BUNDLE:
+            raise ExtractUnreadable(path, f"a Bundle over {LARGEST_BUNDLE >> 20} MiB; export NDJSON instead")
+        bundle = json.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise ExtractUnreadable(path, error.strerror or "cannot be read") from None
-
-
-def _row(path: Path, number: int, line: bytes) -> SourceRow | RejectedRow:
-    try:
-        resource = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise ExtractUnreadable(path, "not UTF-8", number) from None
+    except UnicodeDecodeError as error:
+        raise ExtractUnreadable(path, "not UTF-8", 1 + error.object.count(b"\n", 0, error.start)) from None
+    except json.JSONDecodeError as error:
+        raise ExtractUnreadable(path, "not JSON, or cut short", error.lineno) from None
     except (ValueError, RecursionError):
-        cut = "" if line.endswith(b"\n") else ": cut short in the middle of a resource?"
-        raise ExtractUnreadable(path, f"not JSON{cut}", number) from None
+        raise ExtractUnreadable(path, "not JSON") from None
+    if not isinstance(bundle, dict):
+        raise ExtractUnreadable(path, "not a Bundle of FHIR")
+    if bundle.get("resourceType") != "Bundle":
+        # One resource alone, written over several lines.
+        yield _row(1, bundle)
+        return
+    for number, entry in enumerate(_list(bundle.get("entry")), start=1):
+        yield _row(number, entry.get("resource") if isinstance(entry, dict) else None)
+
+
+def _row(number: int, resource: object) -> SourceRow | RejectedRow:
     if not isinstance(resource, dict) or resource.get("resourceType") != "Patient":
         return RejectedRow(number, RowReason.NOT_A_PATIENT)
-    raw = _patient(resource)
+    try:
+        raw = _patient(resource)
+    except UnicodeEncodeError:
+        # A lone surrogate, escaped: valid JSON but no text.
+        return RejectedRow(number, RowReason.NOT_DECODABLE)
     return SourceRow(number, raw) if raw.local_id else RejectedRow(number, RowReason.LOCAL_ID_MISSING)
 
 
 def _patient(patient: dict[str, Any]) -> RawDemographics:
-    local_id = national_id = passport = country = ""
-    for identifier in _dicts(patient.get("identifier")):
+    local_id = national_id = ""
+    passports = []
+    for identifier in sorted(_dicts(patient.get("identifier")), key=_is_former):
         system, value = _text(identifier.get("system")), _text(identifier.get("value"))
         if system == CID_SYSTEM:
             national_id = national_id or value
         elif system.startswith(PASSPORT_SYSTEM):
-            passport, country = value, system.removeprefix(PASSPORT_SYSTEM)
+            passports.append((value, system.removeprefix(PASSPORT_SYSTEM)))
         elif HN_SYSTEM.fullmatch(system):
             local_id = local_id or value
-    address = next(iter(_dicts(patient.get("address"))), {})
-    lines = address.get("line")
-    phones = [_text(t.get("value")) for t in _dicts(patient.get("telecom")) if t.get("system") == "phone"]
+    passport, country = passports[0] if passports else ("", "")
+    address = next(iter(sorted(_dicts(patient.get("address")), key=_is_former)), {})
+    extensions = list(_extensions(address))
     return RawDemographics(
         local_id=local_id,
         names=tuple(_names(patient)),
@@ -76,46 +127,71 @@ def _patient(patient: dict[str, Any]) -> RawDemographics:
         national_id=national_id,
         passport=passport,
         passport_country=country,
-        phone=next(iter(phones), ""),
-        house=_text(lines[0]) if isinstance(lines, list) and lines else "",
-        subdistrict=_subdistrict(address),
+        other_passports=tuple(passports[1:]),
+        phone=_phone(patient),
+        house=next((text for url, text in extensions if url == "number"), "") or _first_text(address.get("line")),
+        subdistrict=next((text for _, text in extensions if _SUBDISTRICT_CODE.fullmatch(text)), "")
+        or _text(address.get("city")),
+        district=_text(address.get("district")),
+        province=_text(address.get("state")),
+        postcode=_text(address.get("postalCode")),
     )
 
 
 def _names(patient: dict[str, Any]) -> list[RawName]:
-    """Names, the Thai one first: it is the one that the register holds."""
+    """Present names before former ones, and Thai ones first: they are what the civil register holds."""
     found = []
     for name in _dicts(patient.get("name")):
-        language = next(
-            (_text(e.get("valueCode")) for e in _dicts(name.get("extension")) if e.get("url") == LANGUAGE), ""
-        )
+        languages = [_text(e.get("valueCode")) for e in _dicts(name.get("extension")) if e.get("url") == LANGUAGE]
         given = [_text(part) for part in _list(name.get("given"))]
-        prefix = " ".join(_text(part) for part in _list(name.get("prefix")))
         family = _text(name.get("family"))
         if given or family:
+            prefix = " ".join(_text(part) for part in _list(name.get("prefix")))
             raw = RawName("", prefix, given[0] if given else "", " ".join(given[1:]), family)
         else:
             raw = RawName(full=_text(name.get("text")))
-        found.append((language != "th", raw))
-    return [raw for _, raw in sorted(found, key=lambda entry: entry[0])]
+        found.append((_is_former(name), languages[:1] != ["th"], raw))
+    return [raw for _, _, raw in sorted(found, key=lambda entry: entry[:2])]
 
 
-def _subdistrict(address: dict[str, Any]) -> str:
-    for extension in _dicts(address.get("extension")):
-        if SUBDISTRICT.match(_text(extension.get("url"))):
-            code = extension.get("valueCode") or extension.get("valueString")
-            coding = extension.get("valueCoding") or {}
-            return _text(code or (coding.get("code") if isinstance(coding, dict) else ""))
-    return ""
+def _phone(patient: dict[str, Any]) -> str:
+    phones = [entry for entry in _dicts(patient.get("telecom")) if entry.get("system") == "phone"]
+    phones.sort(key=lambda entry: (_is_former(entry), entry.get("use") != "mobile"))
+    return _text(phones[0].get("value")) if phones else ""
 
 
-def _list(value: Any) -> list[Any]:
+def _extensions(element: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Extensions of an element and those nested in them, as (url, code or text)."""
+    for extension in _dicts(element.get("extension")):
+        url = _text(extension.get("url"))
+        concept = extension.get("valueCodeableConcept")
+        codings = _dicts(concept.get("coding")) if isinstance(concept, dict) else []
+        codings += _dicts([extension.get("valueCoding")])
+        texts = [_text(coding.get("code")) for coding in codings]
+        texts += [_text(extension.get(value)) for value in ("valueCode", "valueString")]
+        yield from ((url, text) for text in texts if text)
+        yield from _extensions(extension)
+
+
+def _is_former(element: dict[str, Any]) -> bool:
+    return element.get("use") in _FORMER
+
+
+def _first_text(value: object) -> str:
+    return next((_text(entry) for entry in _list(value)), "")
+
+
+def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
+def _dicts(value: object) -> list[dict[str, Any]]:
     return [entry for entry in _list(value) if isinstance(entry, dict)]
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        return ""
+    if not value.isascii():
+        value.encode()
+    return value.strip()

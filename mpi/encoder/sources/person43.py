@@ -1,7 +1,7 @@
 """The PERSON file of the Ministry of Public Health's 43-file standard, as hospital systems export it.
 
 Pipe-separated text, with or without a header, in UTF-8 or Windows-874. PRENAME holds a DOPA code by the standard and
-free text in practice; BIRTH is CE by the standard and BE in some systems.
+free text in practice; BIRTH is CE by the standard and BE in some systems. A header may name the columns in any order.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from mpi.domain.identifiers import is_facility_code
 from mpi.encoder.demographics import RawDemographics, RawName
-from mpi.encoder.sources import LONGEST_LINE, RejectedRow, RowReason, SourceRow
-from mpi.encoder.thai_text import decode_bytes
+from mpi.encoder.sources import REPLACEMENT, RejectedRow, RowReason, SourceRow, text_lines
 from mpi.errors import ExtractUnreadable
 
 COLUMNS = (
@@ -22,80 +22,80 @@ COLUMNS = (
 """Columns in the order of the standard; older exports end earlier."""
 
 _FEWEST = COLUMNS.index("BIRTH") + 1
-_NATIONS = {"099": "THA", "048": "MMR", "056": "LAO", "057": "KHM", "046": "MYS", "044": "CHN", "053": "VNM"}
+_REQUIRED = ("PID", "NAME", "BIRTH")
+_READ = frozenset("PID PRENAME NAME LNAME BIRTH SEX CID PASSPORT NATION MOBILE TELEPHONE".split())
+_NATIONS = dict(
+    pair.split("=")
+    for pair in (
+        "004=DEU 005=FRA 006=DNK 007=SWE 008=CHE 009=ITA 010=NOR 011=AUT 012=IRL 013=FIN 014=BEL 015=ESP 016=RUS "
+        "017=POL 029=USA 030=CAN 034=BRA 044=CHN 045=IND 046=VNM 047=JPN 048=MMR 049=PHL 050=MYS 051=IDN 052=PAK "
+        "053=KOR 054=SGP 055=NPL 056=LAO 057=KHM 058=LKA 060=ISR 062=IRN 063=TUR 064=BGD 069=BRN 070=ZAF 079=AUS "
+        "080=NZL 099=THA 126=GBR"
+    ).split()
+)
+"""Countries of the standard's nationality codes (SIL-TH, cs-thcc-nationality, CC0-1.0) that issue passports."""
 
 
 def read(path: Path) -> Iterator[SourceRow | RejectedRow]:
-    """Read a PERSON file row by row.
+    """Read a PERSON file row by row; the local id is PID.
 
     Raises:
-        ExtractUnreadable: missing, not pipe text, or cut short in the middle of a row.
+        ExtractUnreadable: missing, not a PERSON file, or cut short in the middle of its last row.
     """
     columns: dict[str, int] | None = None
     width = 0
-    line = b""
-    number = 0
-    for number, line in _lines(path):
-        try:
-            cells = decode_bytes(line.rstrip(b"\r\n")).split("|")
-        except UnicodeDecodeError:
-            if columns is None:
-                raise ExtractUnreadable(path, "neither UTF-8 nor Windows-874 text", number) from None
-            yield RejectedRow(number, RowReason.NOT_DECODABLE)
+    for number, line in enumerate(text_lines(path), start=1):
+        row = line.rstrip("\r\n\x1a")  # DOS programs end a file with Ctrl-Z
+        if not row.strip():
             continue
+        cells = row.split("|")
         if columns is None:
-            header = [cell.strip().upper() for cell in cells]
-            if len(cells) < _FEWEST or "\x00" in cells[0]:
-                raise ExtractUnreadable(path, "not a PERSON file: expected columns separated by |", number)
+            columns, is_header = _columns(path, number, cells)
             width = len(cells)
-            if "PID" in header and "BIRTH" in header:
-                columns = {name: place for place, name in enumerate(header)}
+            if is_header:
                 continue
-            columns = {name: place for place, name in enumerate(COLUMNS[:width])}
-        if len(cells) != width:
-            if not line.endswith(b"\n") and len(cells) < width:
-                raise ExtractUnreadable(path, "cut short in the middle of a row; export the file again", number)
-            if cells != [""]:
-                yield RejectedRow(number, RowReason.COLUMN_COUNT)
-            continue
-        row = _row(cells, columns)
-        if row.local_id:
-            yield SourceRow(number, row)
-        else:
-            yield RejectedRow(number, RowReason.LOCAL_ID_MISSING)
+        if len(cells) < width and not line.endswith("\n"):
+            raise ExtractUnreadable(path, "truncated: the last row lacks columns; export the file again", number)
+        yield _row(number, cells, columns, width)
     if columns is None:
-        raise ExtractUnreadable(path, "empty", number or None)
+        raise ExtractUnreadable(path, "empty")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(LONGEST_LINE):
-                number += 1
-                if len(line) == LONGEST_LINE:
-                    raise ExtractUnreadable(path, "a line without end; not a PERSON file", number)
-                yield number, line
-    except OSError as error:
-        raise ExtractUnreadable(path, error.strerror or "cannot be read") from None
+def _columns(path: Path, number: int, cells: list[str]) -> tuple[dict[str, int], bool]:
+    """Place of each column that is read, and whether the first row names them."""
+    named = {cell.strip(' "').upper(): place for place, cell in enumerate(cells)}
+    if len(named.keys() & set(COLUMNS)) >= len(_REQUIRED):
+        missing = [name for name in _REQUIRED if name not in named]
+        if missing:
+            raise ExtractUnreadable(path, f"the header lacks {', '.join(missing)}", number)
+        return {name: place for name, place in named.items() if name in _READ}, True
+    if len(cells) < _FEWEST or not is_facility_code(cells[0].strip(' "')):
+        raise ExtractUnreadable(path, "not a PERSON file: expected columns separated by |, from HOSPCODE on", number)
+    return {name: place for place, name in enumerate(COLUMNS[: len(cells)]) if name in _READ}, False
 
 
-def _row(cells: list[str], columns: dict[str, int]) -> RawDemographics:
+def _row(number: int, cells: list[str], columns: dict[str, int], width: int) -> SourceRow | RejectedRow:
+    if len(cells) != width:
+        return RejectedRow(number, RowReason.COLUMN_COUNT)
+    # Damage in a column that is not read does no harm.
+    if any(REPLACEMENT in cells[place] for place in columns.values()):
+        return RejectedRow(number, RowReason.NOT_DECODABLE)
+
     def cell(name: str) -> str:
         place = columns.get(name)
-        return "" if place is None else cells[place].strip()
+        return "" if place is None else cells[place].strip(' \t"')
 
-    nation = cell("NATION")
+    mobile = cell("MOBILE")
     passport = cell("PASSPORT")
-    name = RawName(prefix=cell("PRENAME"), given=cell("NAME"), family=cell("LNAME"))
-    return RawDemographics(
+    raw = RawDemographics(
         local_id=cell("PID"),
-        names=(name,),
+        names=(RawName(prefix=cell("PRENAME"), given=cell("NAME"), family=cell("LNAME")),),
         birth_date=cell("BIRTH"),
         sex=cell("SEX"),
         national_id=cell("CID"),
         passport=passport,
         # The file does not say who issued a passport; the holder's nation is the only hint that it has.
-        passport_country=_NATIONS.get(nation, "") if passport else "",
-        phone=cell("MOBILE") or cell("TELEPHONE"),
+        passport_country=_NATIONS.get(cell("NATION"), "") if passport else "",
+        phone=mobile if any(map(str.isdigit, mobile)) else cell("TELEPHONE"),
     )
+    return SourceRow(number, raw) if raw.local_id else RejectedRow(number, RowReason.LOCAL_ID_MISSING)
