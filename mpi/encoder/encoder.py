@@ -8,7 +8,7 @@ from itertools import product
 
 from mpi.domain.record import MAX_TOKENS, EncodedDemographics, EncodedRecord
 from mpi.encoder.channels import ChannelEncoder, FieldView
-from mpi.encoder.dates import BirthDate, DateFlag
+from mpi.encoder.dates import BirthDate
 from mpi.encoder.demographics import Demographics
 from mpi.encoder.keys import KeyRing
 from mpi.encoder.romanise import fold, romanise, skeleton
@@ -71,13 +71,16 @@ def field_views(person: Demographics, today: datetime.date) -> Iterator[FieldVie
         rest = {"sex": person.sex, "subdistrict": person.subdistrict, "house": person.house}
         present = {field: value for field, value in rest.items() if value}
         fields = {**_name_fields(name), **_date_fields(date), **present}
-        default_day = person.birth_date is not None and DateFlag.MAYBE_DEFAULT in person.birth_date.flags
+        default_day = date[1:] == (1, 1)
         single = name is not None and bool(name.given) and not name.family
         yield FieldView(fields, default_day, single, young)
 
 
 def _dates(date: BirthDate | None) -> list[tuple[int, int, int]]:
-    return [(0, 0, 0)] if date is None else [(date.year, date.month, date.day), *date.alternatives]
+    """Dates to encode. A year alone is written as the 43-file standard writes it, as its 1 January."""
+    if date is None:
+        return [(0, 0, 0)]
+    return [(date.year, date.month or 1, date.day if date.month else 1), *date.alternatives]
 
 
 def _is_young(date: BirthDate | None, today: datetime.date) -> bool:

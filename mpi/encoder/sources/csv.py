@@ -38,7 +38,6 @@ EXTRA = "xlsx"
 """Optional dependency that reads Excel workbooks."""
 
 _DELIMITERS = ",;\t|"
-_NAME_FIELDS = ("prefix", "given", "middle", "family")
 _MATCHED_FIELDS = frozenset(("name", "given", "family", "national_id", "passport"))
 
 
@@ -123,8 +122,11 @@ class _Lines:
 def _read_text(path: Path, mapping: Mapping) -> Iterator[SourceRow | RejectedRow]:
     lines = _Lines(path)
     header = next(lines)
-    delimiter = mapping.delimiter or _delimiter(header, mapping)
-    names = next(csv.reader([header], delimiter=delimiter))
+    try:
+        delimiter = mapping.delimiter or _delimiter(header, mapping)
+        names = next(csv.reader([header], delimiter=delimiter))
+    except csv.Error:
+        raise ExtractUnreadable(path, "not a table with the columns' names in its first row", 1) from None
     places = _places(path, names, mapping)
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     end = 1
@@ -171,17 +173,34 @@ def _places(path: Path, names: Sequence[str], mapping: Mapping) -> dict[str, int
 
 
 def _row(number: int, cells: Sequence[str], places: dict[str, int]) -> SourceRow | RejectedRow:
-    value = {field: cells[place].strip() for field, place in places.items()}
-    if any(REPLACEMENT in text for text in value.values()):
+    def value(field: str) -> str:
+        place = places.get(field)
+        return "" if place is None else cells[place].strip()
+
+    if any(REPLACEMENT in cells[place] for place in places.values()):
         return RejectedRow(number, RowReason.NOT_DECODABLE)
-    if not value["local_id"]:
+    local_id = value("local_id")
+    if not local_id:
         return RejectedRow(number, RowReason.LOCAL_ID_MISSING)
-    name = {field: value.pop(field, "") for field in _NAME_FIELDS}
-    full, address = value.pop("name", ""), value.pop("address", "")
-    value["house"] = value.get("house") or address
-    if full and not (name["given"] or name["family"]):
-        name = {"full": f"{name['prefix']} {full}".strip()}
-    return SourceRow(number, RawDemographics(names=(RawName(**name),), **value))
+    name = RawName("", value("prefix"), value("given"), value("middle"), value("family"))
+    if full := value("name"):
+        name = RawName(full=f"{name.prefix} {full}".strip())
+    raw = RawDemographics(
+        local_id=local_id,
+        names=(name,),
+        birth_date=value("birth_date"),
+        sex=value("sex"),
+        national_id=value("national_id"),
+        passport=value("passport"),
+        passport_country=value("passport_country"),
+        phone=value("phone"),
+        house=value("house") or value("address"),
+        subdistrict=value("subdistrict"),
+        district=value("district"),
+        province=value("province"),
+        postcode=value("postcode"),
+    )
+    return SourceRow(number, raw)
 
 
 def _read_workbook(path: Path, mapping: Mapping) -> Iterator[SourceRow | RejectedRow]:

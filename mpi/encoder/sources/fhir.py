@@ -27,7 +27,8 @@ PASSPORT_SYSTEM = "http://hl7.org/fhir/sid/passport-"
 LANGUAGE = "http://hl7.org/fhir/StructureDefinition/language"
 
 _BOM = b"\xef\xbb\xbf"
-_BUNDLE_BEGINS = re.compile(rb"""\s*\{(?:\s*\Z|[^{}\[\]]*"resourceType"\s*:\s*"Bundle")""")
+_HEAD_BYTES = 1 << 16
+_BUNDLE_BEGINS = re.compile(rb"""\s*\{(?:[ \t\r]*\n|[^\n]{0,4000}?"resourceType"\s*:\s*"Bundle")""")
 _SUBDISTRICT_CODE = re.compile(r"\d{6}", re.ASCII)
 _FORMER = frozenset(("old", "maiden"))
 
@@ -38,27 +39,34 @@ def read(path: Path) -> Iterator[SourceRow | RejectedRow]:
     Raises:
         ExtractUnreadable: missing, empty, no FHIR in JSON, cut short, or a Bundle over `LARGEST_BUNDLE`.
     """
-    lines = enumerate(byte_lines(path, LONGEST_LINE), start=1)
-    first = True
-    for number, line in lines:
+    if _is_bundle(path):
+        yield from _document(path)
+        return
+    begun = False
+    for number, line in enumerate(byte_lines(path, LONGEST_LINE), start=1):
         content = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
         if not content:
             continue
-        if first and _BUNDLE_BEGINS.match(content):
-            yield from _bundle(path)
-            return
         row = _line(number, content)
         if isinstance(row, RejectedRow) and row.reason in (RowReason.NOT_JSON, RowReason.NOT_DECODABLE):
-            if first:
+            if not begun:
                 raise ExtractUnreadable(path, "not FHIR resources in JSON, one a line", number)
             if not line.endswith(b"\n"):
-                raise ExtractUnreadable(
-                    path, "truncated: the last resource is not whole; export the file again", number
-                )
-        first = False
+                raise ExtractUnreadable(path, "truncated: the last resource is cut short; export it again", number)
+        begun = True
         yield row
-    if first:
+    if not begun:
         raise ExtractUnreadable(path, "empty")
+
+
+def _is_bundle(path: Path) -> bool:
+    """Whether the file is one JSON document: it says to be a Bundle, or goes on after a lone bracket."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise ExtractUnreadable(path, error.strerror or "cannot be read") from None
+    return _BUNDLE_BEGINS.match(head.removeprefix(_BOM)) is not None
 
 
 def _line(number: int, content: bytes) -> SourceRow | RejectedRow:
@@ -71,7 +79,7 @@ def _line(number: int, content: bytes) -> SourceRow | RejectedRow:
     return _row(number, resource)
 
 
-def _bundle(path: Path) -> Iterator[SourceRow | RejectedRow]:
+def _document(path: Path) -> Iterator[SourceRow | RejectedRow]:
     try:
         if path.stat().st_size > LARGEST_BUNDLE:
             raise ExtractUnreadable(path, f"a Bundle over {LARGEST_BUNDLE >> 20} MiB; export NDJSON instead")
@@ -161,8 +169,9 @@ def _phone(patient: dict[str, Any]) -> str:
 
 
 def _extensions(element: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Extensions of an element and those nested in them, as (url, code or text)."""
-    for extension in _dicts(element.get("extension")):
+    """Extensions of an element and those inside them, as (url, code or text)."""
+    outer = _dicts(element.get("extension"))
+    for extension in outer + [inner for each in outer for inner in _dicts(each.get("extension"))]:
         url = _text(extension.get("url"))
         concept = extension.get("valueCodeableConcept")
         codings = _dicts(concept.get("coding")) if isinstance(concept, dict) else []
@@ -170,11 +179,10 @@ def _extensions(element: dict[str, Any]) -> Iterator[tuple[str, str]]:
         texts = [_text(coding.get("code")) for coding in codings]
         texts += [_text(extension.get(value)) for value in ("valueCode", "valueString")]
         yield from ((url, text) for text in texts if text)
-        yield from _extensions(extension)
 
 
 def _is_former(element: dict[str, Any]) -> bool:
-    return element.get("use") in _FORMER
+    return _text(element.get("use")) in _FORMER
 
 
 def _first_text(value: object) -> str:

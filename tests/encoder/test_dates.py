@@ -1,0 +1,161 @@
+"""Birth dates: two eras, Thai digits and months, unknown parts, impossible ones."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpi.encoder.dates import BirthDate, DateFlag, DateRejected, iso, parse_birth_date
+
+TODAY = datetime.date(2026, 6, 30)
+VECTORS = [
+    json.loads(line)
+    for line in (Path(__file__).parent.parent / "vectors/birth_dates.jsonl").read_text("utf-8").splitlines()
+]
+
+
+def parse(text: str) -> BirthDate:
+    return parse_birth_date(text, TODAY)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=[vector["birth_date"] for vector in VECTORS])
+def test_vectors(vector: dict[str, str]) -> None:
+    """Every vector comes out as the standard says: date, alternative and flag, or rejected."""
+    if vector["expected"] is None:
+        with pytest.raises(DateRejected):
+            parse(vector["birth_date"])
+        return
+    found = parse(vector["birth_date"])
+    assert found.iso == vector["expected"]
+    assert [iso(*other) for other in found.alternatives] == [vector["alternative"]] * ("alternative" in vector)
+    if "flag" in vector:
+        assert vector["flag"] in found.flags
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("19871231", "1987-12-31"),
+        ("25301231", "1987-12-31"),
+        ("15012530", "1987-01-15"),
+        ("15011987", "1987-01-15"),
+        ("20022530", "1987-02-20"),
+        ("20122001", "2001-12-20"),
+        ("20101201", "2010-12-01"),
+        ("19870115083000", "1987-01-15"),
+        ("1987-01-15", "1987-01-15"),
+        ("1987-01-15T00:00:00+07:00", "1987-01-15"),
+        ("2530-01-15 00:00:00", "1987-01-15"),
+        ("15/1/2530 0:00:00", "1987-01-15"),
+        ("15.01.2530", "1987-01-15"),
+        ("15-01-30", "1987-01-15"),
+        ("30/06/69", "2026-06-30"),
+        ("01/07/69", "1926-07-01"),
+        ("31/12/69", "1926-12-31"),
+        ("15 มค 30", "1987-01-15"),
+        ("15มค2530", "1987-01-15"),
+        ("15 ก.ย. 2530", "1987-09-15"),
+        ("15 พ.ย. ๒๕๓๐", "1987-11-15"),
+        ("วันที่ 15 เดือน มกราคม ปี พ.ศ. 2530", "1987-01-15"),
+        ("15 มกราคม พุทธศักราช 2530", "1987-01-15"),
+        ("15 มกราคม ค.ศ. 1987", "1987-01-15"),
+        ("15 September 1987", "1987-09-15"),
+        ("15-Oct-1987", "1987-10-15"),
+        ("December 5, 1987", "1987-12-05"),
+        ("1987", "1987"),
+        ("2530", "1987"),
+        ("-- -- 2500", "1957"),
+        ("25300000", "1987"),
+        ("1987-03", "1987-03"),
+        ("00/03/2530", "1987-03"),
+        ("15/00/2530", "1987"),
+        ("มีนาคม 2530", "1987-03"),
+    ],
+)
+def test_ways_of_writing(text: str, expected: str) -> None:
+    """Each way in which systems write a date is read to the same ISO date."""
+    assert parse(text).iso == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "flag"),
+    [
+        ("", DateFlag.NOT_A_DATE),
+        ("0", DateFlag.NOT_A_DATE),
+        ("-", DateFlag.NOT_A_DATE),
+        ("00000000", DateFlag.NOT_A_DATE),
+        ("00/00/00", DateFlag.NOT_A_DATE),
+        ("ไม่ทราบ", DateFlag.NOT_A_DATE),
+        ("15 มกรา 1 2530", DateFlag.NOT_A_DATE),
+        ("1987-01-15 hello", DateFlag.NOT_A_DATE),
+        ("15 มกราคม ค.ศ. 87", DateFlag.NOT_A_DATE),
+        ("30/02/2530", DateFlag.IMPOSSIBLE),
+        ("29/02/2480", DateFlag.IMPOSSIBLE),
+        ("13/13/2530", DateFlag.IMPOSSIBLE),
+        ("01/07/2569", DateFlag.FUTURE),
+        ("2026-07", DateFlag.FUTURE),
+        ("2027", DateFlag.FUTURE),
+        ("31/12/1895", DateFlag.TOO_OLD),
+        ("15/01/2400", DateFlag.TOO_OLD),
+    ],
+)
+def test_rejected(text: str, flag: DateFlag) -> None:
+    """What is no birth date of a living person is rejected with the reason."""
+    with pytest.raises(DateRejected) as rejected:
+        parse(text)
+    assert rejected.value.flag is flag
+
+
+def test_old_new_year_keeps_both() -> None:
+    """January to March before BE 2484 stand for two years, other months and CE years for one."""
+    assert parse("31/03/2483").alternatives == ((1940, 3, 31),)
+    assert parse("มกราคม 2480").alternatives == ((1937, 1, 0),)
+    assert not parse("01/04/2483").alternatives
+    assert not parse("31/03/2484").alternatives
+    assert not parse("31/03/1940").alternatives
+
+
+def test_leap_day_settles_the_year() -> None:
+    """29 February exists in only one of the two years, so there is no doubt."""
+    found = parse("29/02/2479")
+    assert (found.iso, found.alternatives, found.flags) == ("1936-02-29", (), frozenset())
+
+
+def test_repr_hides_the_date() -> None:
+    """A representation tells what is remarkable, never the date."""
+    assert repr(parse("01/01/2500")) == "BirthDate(flags=[<DateFlag.MAYBE_DEFAULT: 'maybe_default'>])"
+
+
+@given(
+    st.one_of(
+        st.text(max_size=30),
+        st.text(st.sampled_from("0123456789๐๑๒๓/-. TZ:พศคมกราJan,"), max_size=20),
+        st.from_regex(r"\d{1,8}([/. -]\d{1,4}){0,2}", fullmatch=True),
+    )
+)
+def test_total(text: str) -> None:
+    """Any text gives a date that exists and is not in the future, or a rejection that does not repeat it."""
+    try:
+        found = parse(text)
+    except DateRejected as rejected:
+        assert str(rejected) in set(DateFlag)
+        return
+    for year, month, day in ((found.year, found.month, found.day), *found.alternatives):
+        assert datetime.date(year, month or 1, day or 1) <= TODAY
+        assert month or not day
+    assert 0 <= TODAY.year - found.year <= 130
+
+
+@given(st.dates(datetime.date(1941, 1, 1), TODAY))
+def test_eras_agree(date: datetime.date) -> None:
+    """A date from 1941 on is the same in both eras and in every common order."""
+    year = date.year + 543
+    written = (
+        f"{date:%Y%m%d}", f"{year}{date:%m%d}", f"{date:%d/%m}/{year}", f"{date:%d/%m/%Y}", date.isoformat(),
+    )  # fmt: skip
+    assert {parse(text).iso for text in written} == {date.isoformat()}
