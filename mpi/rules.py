@@ -58,7 +58,12 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One channel of a profile: the fields that name its bucket and those inside its vector."""
+    """One channel of a profile: the fields that name its bucket and those inside its vector.
+
+    Attributes:
+        confirms: the channel finds nobody by itself, because its buckets are large; it is read only to bear out a
+            number in common where no other channel met.
+    """
 
     name: str
     bucket: tuple[str, ...]
@@ -66,6 +71,7 @@ class Channel:
     features: tuple[Feature, ...]
     days: str
     only: str
+    confirms: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +272,7 @@ class _Reader:
 
     def _channel(self, table: dict[str, Any]) -> Channel:
         where = f"profile.channel {table.get('name', '?')}"
-        self._take(where, table, ("name", "bucket", "require", "features", "days", "only"))
+        self._take(where, table, ("name", "bucket", "require", "features", "days", "only", "confirms"))
         name = table["name"]
         self._need(where, isinstance(name, str) and 0 < len(name) <= 16 and name.isalnum(), "name is 1-16 letters")
         features = tuple(Feature(str(field), str(cut), int(hashes)) for field, cut, hashes in table["features"])
@@ -277,7 +283,9 @@ class _Reader:
         days, only = table.get("days", "any"), table.get("only", "")
         self._need(where, days in DAYS, f"days is one of {', '.join(DAYS)}")
         self._need(where, only in ONLY, f"only is one of {', '.join(ONLY[1:])}")
-        return Channel(name, tuple(table["bucket"]), tuple(table["require"]), features, days, only)
+        return Channel(
+            name, tuple(table["bucket"]), tuple(table["require"]), features, days, only, table.get("confirms") is True
+        )
 
     def _model(self, table: dict[str, Any], profile: Profile) -> Model:
         self._take("model", table, ("provenance", "comparison", "decision"))

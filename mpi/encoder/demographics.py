@@ -20,7 +20,7 @@ _SEX = {
 }  # fmt: skip
 
 
-_SEX_UNKNOWN = frozenset(("", "-", "0", "3", "9", "u", "unknown", "ไม่ทราบ", "ไม่ระบุ"))
+_SEX_UNKNOWN = frozenset(("0", "3", "9", "u", "unknown", "ไม่ทราบ", "ไม่ระบุ"))
 
 _SUBDISTRICT_CODE = re.compile(r"([1-9]\d{5})(?:\d{2})?", re.ASCII)
 _CODE_PART = re.compile(r"\d{2}", re.ASCII)
@@ -170,7 +170,7 @@ def _sex(text: str, names: tuple[PersonName, ...], flags: set[str]) -> str:
     sex = _SEX.get(text)
     if sex:
         return sex
-    if text not in _SEX_UNKNOWN:
+    if text not in _SEX_UNKNOWN and not _is_blank(text):
         flags.add("sex:unrecognised")
     return next((name.sex_hint for name in names if name.sex_hint), "")
 

@@ -61,7 +61,13 @@ class Score:
         return any(t.comparison in channels and t.level != ELSEWHERE for t in self.evidence)
 
 
-def weigh(model: Model, ours: Features, theirs: Features, similarity: Mapping[str, float]) -> Score:
+def weigh(
+    model: Model,
+    ours: Features,
+    theirs: Features,
+    similarity: Mapping[str, float],
+    leave_out: frozenset[str] = frozenset(),
+) -> Score:
     """Weigh a pair of records.
 
     Args:
@@ -69,10 +75,13 @@ def weigh(model: Model, ours: Features, theirs: Features, similarity: Mapping[st
         ours: what the one record has.
         theirs: what the other has.
         similarity: greatest Hamming similarity by channel, for the channels with a shared bucket.
+        leave_out: channels that were not looked at.
     """
     weight = demographics = 0.0
     evidence = []
     for name, comparison in model.comparisons.items():
+        if name in leave_out:
+            continue
         if name in ours.channels and name in theirs.channels:
             if comparison.instead_of in ours.channels and comparison.instead_of in theirs.channels:
                 continue

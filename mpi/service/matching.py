@@ -48,6 +48,9 @@ class Matching:
         self._decider = Decider(model)
         self._least = model.decision.candidate_similarity
         self._finding = frozenset(model.decision.finding)
+        self._identifying = model.decision.identifying
+        self._channels = frozenset(channel.name for channel in profile.channels if not channel.confirms)
+        self._confirming = frozenset(channel.name for channel in profile.channels if channel.confirms)
 
     def candidates(self, held: Held, demographics: EncodedDemographics, leave_out: int = 0) -> list[Candidate]:
         """Find and weigh every identity worth a look.
@@ -57,7 +60,7 @@ class Matching:
             demographics: whom to look for, re-keyed by the gateway.
             leave_out: number of a record that is not compared, 0 for none: a record that is being revised.
         """
-        similar, everything = self._similar(held, demographics)
+        similar, everything = self._similar(held, demographics, self._channels)
         eids = {held.eid_of(number) for number in similar if number != leave_out}
         for token in demographics.tokens:
             if token.kind in self._finding:
@@ -69,20 +72,33 @@ class Matching:
         for eid in sorted(eids):
             members = [member for member in held.members(eid) if member.number != leave_out]
             if members:
-                found.append(self._candidate(eid, members, ours, everything))
+                found.append(self._candidate(eid, members, ours, everything, self._confirming))
+        doubtful = [place for place, candidate in enumerate(found) if self._unconfirmed(candidate.score)]
+        if doubtful and self._confirming:
+            _, more = self._similar(held, demographics, self._confirming)
+            for place in doubtful:
+                eid = found[place].eid
+                members = [member for member in held.members(eid) if member.number != leave_out]
+                found[place] = self._candidate(eid, members, ours, {**everything, **more}, frozenset())
         return found
 
     def decide(self, candidates: Sequence[Candidate]) -> Outcome:
         """Decide what the candidates mean."""
         return self._decider.decide(candidates)
 
+    def _unconfirmed(self, score: Score) -> bool:
+        """Say whether a number is in common and nothing else met: the case for the confirming channels."""
+        return any(score.agrees(kind) for kind in self._identifying) and not score.shares_bucket(self._channels)
+
     def _similar(
-        self, held: Held, demographics: EncodedDemographics
+        self, held: Held, demographics: EncodedDemographics, channels: frozenset[str]
     ) -> tuple[set[int], dict[str, list[tuple[Numbers, Shares]]]]:
         """Numbers of records that are similar enough on a channel, and all similarities by channel."""
         similar: set[int] = set()
         everything: dict[str, list[tuple[Numbers, Shares]]] = {}
         for encoding in demographics.channels:
+            if encoding.channel not in channels:
+                continue
             numbers, vectors = held.bucket(encoding.channel, encoding.bucket, self._vector_bytes)
             if len(numbers):
                 shares = similarities(encoding.vector, vectors)
@@ -96,6 +112,7 @@ class Matching:
         members: Sequence[Member],
         ours: Features,
         everything: dict[str, list[tuple[Numbers, Shares]]],
+        leave_out: frozenset[str],
     ) -> Candidate:
         best: Score | None = None
         for member in members:
@@ -105,7 +122,7 @@ class Matching:
                 reached = [float(share.max()) for share in shares if len(share)]
                 if reached:
                     similarity[channel] = max(reached)
-            score = weigh(self._model, ours, Features.of(member.tokens, member.channels), similarity)
+            score = weigh(self._model, ours, Features.of(member.tokens, member.channels), similarity, leave_out)
             if best is None or score.weight > best.weight:
                 best = score
         assert best is not None  # noqa: S101 (a candidate has members)

@@ -31,7 +31,7 @@ def outcome(parse: Callable[..., Identifier], *arguments: str) -> str:
     try:
         return parse(*arguments).value
     except IdentifierRejected as rejected:
-        return f"rejected: {rejected.flag.value}"
+        return f"rejected: {rejected}"
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector["national_id"] for vector in VECTORS])
@@ -142,10 +142,9 @@ def test_repr_hides_the_number() -> None:
 def test_total(text: str, country: str) -> None:
     """Any text gives a canonical number that parses to itself, or a rejection that does not repeat it."""
     for parse, arguments in ((parse_national_id, ()), (parse_passport, (country,)), (parse_phone, ())):
-        try:
-            found = parse(text, *arguments)
-        except IdentifierRejected as rejected:
-            assert str(rejected) in set(IdentifierFlag)
-            continue
-        assert found.value.isascii()
-        assert parse(found.value.rpartition(":")[2], *arguments).value == found.value
+        found = outcome(parse, text, *arguments)
+        if found.startswith("rejected: "):
+            assert found.removeprefix("rejected: ") in set(IdentifierFlag)
+        else:
+            assert found.isascii()
+            assert outcome(parse, found.rpartition(":")[2], *arguments) == found

@@ -1,0 +1,407 @@
+"""Readers of extracts: whole files, damaged rows, files that are something else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mpi.encoder.demographics import RawName
+from mpi.encoder.sources import RejectedRow, RowReason, SourceRow, csv, fhir, person43
+from mpi.errors import ExtractUnreadable
+
+SECRETS = ("สมชาย", "ใจดี", "1103702488992", "0812345678", "66001")
+Reader = Callable[[Path], Iterator[SourceRow | RejectedRow]]
+
+
+def write(folder: Path, content: str | bytes, name: str = "extract.txt") -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def unreadable(rows: Iterator[SourceRow | RejectedRow]) -> ExtractUnreadable:
+    """The error that ends reading; it repeats nothing of the rows."""
+    with pytest.raises(ExtractUnreadable) as raised:
+        list(rows)
+    assert not any(secret in str(raised.value) for secret in SECRETS)
+    return raised.value
+
+
+def person(local_id: str = "66001", name: str = "สมชาย", **cells: str) -> str:
+    """A row of PERSON in the order of the standard."""
+    values = {
+        "HOSPCODE": "10661",
+        "CID": "1103702488992",
+        "PID": local_id,
+        "PRENAME": "003",
+        "NAME": name,
+        "LNAME": "ใจดี",
+    }
+    values |= {"SEX": "1", "BIRTH": "19870115", "NATION": "099", "MOBILE": "0812345678", **cells}
+    return "|".join(values.get(column, "") for column in person43.COLUMNS)
+
+
+HEADER = "|".join(person43.COLUMNS)
+
+
+@pytest.mark.parametrize("header", ["", HEADER + "\r\n", "\ufeff" + HEADER.lower() + "\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp874"])
+def test_person43(tmp_path: Path, header: str, encoding: str) -> None:
+    """PERSON is read with or without a header, in both encodings."""
+    if encoding == "cp874":
+        header = header.removeprefix("\ufeff")
+    path = write(tmp_path, f"{header}{person()}\r\n{person('66002')}".encode(encoding))
+    first, second = person43.read(path)
+    assert isinstance(first, SourceRow)
+    assert (first.row, second.row) == ((2, 3) if header else (1, 2))
+    raw = first.raw
+    assert raw.names == (RawName(prefix="003", given="สมชาย", family="ใจดี"),)
+    assert (raw.local_id, raw.national_id, raw.birth_date) == ("66001", "1103702488992", "19870115")
+    assert (raw.sex, raw.phone, raw.passport_country) == ("1", "0812345678", "")
+
+
+def test_person43_header_orders_columns(tmp_path: Path) -> None:
+    """A header decides the order, and columns that are not known are passed over."""
+    path = write(tmp_path, "BIRTH|extra|NAME|LNAME|PID\n19870115|x|สมชาย|ใจดี|66001\n")
+    (row,) = person43.read(path)
+    assert isinstance(row, SourceRow)
+    assert (row.raw.birth_date, row.raw.names[0].given, row.raw.local_id) == ("19870115", "สมชาย", "66001")
+
+
+def test_person43_encoding_is_one_for_the_file(tmp_path: Path) -> None:
+    """A name whose Windows-874 bytes happen to be UTF-8 is read as the rest of the file is."""
+    assert "รก".encode("cp874").decode() != "รก"
+    path = write(tmp_path, f"{person()}\n{person('66002')}\n{person('3', 'รก', LNAME='')}\n".encode("cp874"))
+    row = list(person43.read(path))[-1]
+    assert isinstance(row, SourceRow)
+    assert row.raw.names[0].given == "รก"
+
+
+def test_person43_passport_country(tmp_path: Path) -> None:
+    """The holder's nation stands for the issuer of a passport, as nothing else does."""
+    rows = [person(PASSPORT="MB123456", NATION=nation) for nation in ("048", "046", "999")]
+    countries = [
+        row.raw.passport_country
+        for row in person43.read(write(tmp_path, "\n".join(rows)))
+        if isinstance(row, SourceRow)
+    ]
+    assert countries == ["MMR", "VNM", ""]
+
+
+def test_person43_telephone_when_mobile_is_none(tmp_path: Path) -> None:
+    """The landline is taken where the mobile column holds no number."""
+    (row,) = person43.read(write(tmp_path, person(MOBILE="-", TELEPHONE="021234567")))
+    assert isinstance(row, SourceRow)
+    assert row.raw.phone == "021234567"
+
+
+def test_person43_bad_rows_do_not_stop(tmp_path: Path) -> None:
+    """A row without local id, with another number of columns or with damaged bytes is set aside by its line."""
+    lines = [person(), person(""), person() + "|more", "", person("66002"), person("66003")]
+    data = "\n".join(lines).encode().replace("66002|".encode(), b"66002\xff|") + b"\n\x1a"
+    rows = list(person43.read(write(tmp_path, data)))
+    assert [(row.row, getattr(row, "reason", None)) for row in rows] == [
+        (1, None), (2, RowReason.LOCAL_ID_MISSING), (3, RowReason.COLUMN_COUNT), (5, RowReason.NOT_DECODABLE), (6, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (f"{HEADER}\n{person()}\n{person()[:60]}", 3),
+        ("HOSPCODE|CID|NAME|LNAME|SEX\n", 1),
+        ("a,b,c\n1,2,3\n", 1),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 3),
+        (person().encode("utf-16"), 1),
+        ("", None),
+        (" \n", None),
+        (b"x" * (1 << 21), 1),
+    ],
+    ids=["truncated", "header", "comma", "binary", "utf-16", "empty", "blank", "endless"],
+)
+def test_person43_unreadable(tmp_path: Path, content: str | bytes, line: int | None) -> None:
+    """A file that is no PERSON file or was cut short is refused, naming the line."""
+    error = unreadable(person43.read(write(tmp_path, content)))
+    assert error.line == line
+    assert "extract.txt" in str(error)
+
+
+def patient(**parts: Any) -> dict[str, Any]:
+    """A TH Core Patient, after the example of the profile."""
+    language = "http://hl7.org/fhir/StructureDefinition/language"
+
+    def concept(code: str) -> dict[str, Any]:
+        return {"coding": [{"system": "https://terms.sil-th.org/CodeSystem/cs-dopa-location", "code": code}]}
+
+    return {
+        "resourceType": "Patient",
+        "identifier": [
+            {"system": "https://terms.sil-th.org/id/th-cid", "value": "1103702488992"},
+            {"system": "http://hl7.org/fhir/sid/passport-THA", "value": "AA0000001", "use": "old"},
+            {"system": "http://hl7.org/fhir/sid/passport-MMR", "value": "MB123456"},
+            {"system": "https://terms.sil-th.org/hcode/5/10661/HN", "value": "66001"},
+        ],
+        "name": [
+            {"text": "former", "use": "maiden"},
+            {"extension": [{"url": language, "valueCode": "en"}], "family": "Jaidee", "given": ["Somchai"], "prefix": ["Mr."]},
+            {"extension": [{"url": language, "valueCode": "th"}], "family": "ใจดี", "given": ["สมชาย", "กลาง"], "prefix": ["นาย"]},
+        ],
+        "telecom": [
+            {"system": "phone", "value": "02-222-2222", "use": "home"},
+            {"system": "phone", "value": "081-234-5678", "use": "mobile"},
+        ],
+        "gender": "male",
+        "birthDate": "1960-04",
+        "address": [
+            {
+                "extension": [
+                    {
+                        "url": "https://terms.sil-th.org/address-code",
+                        "extension": [
+                            {"url": "province", "valueCodeableConcept": concept("12")},
+                            {"url": "district", "valueCodeableConcept": concept("1201")},
+                            {"url": "subdistrict", "valueCodeableConcept": concept("120102")},
+                        ],
+                    },
+                    {"url": "https://terms.sil-th.org/line", "extension": [{"url": "number", "valueString": "123"}]},
+                ],
+                "line": ["หมู่บ้านสุขใจ"],
+                "city": "ตลาดขวัญ",
+                "district": "เมืองนนทบุรี",
+                "state": "นนทบุรี",
+                "postalCode": "11000",
+            }
+        ],
+        **parts,
+    }  # fmt: skip
+
+
+def ndjson(*resources: object) -> str:
+    return "".join(json.dumps(resource, ensure_ascii=False) + "\n" for resource in resources)
+
+
+def test_fhir_patient(tmp_path: Path) -> None:
+    """A TH Core Patient is read with all its slices, present and Thai ones first."""
+    (row,) = fhir.read(write(tmp_path, ndjson(patient())))
+    assert isinstance(row, SourceRow)
+    raw = row.raw
+    assert raw.names == (
+        RawName("", "นาย", "สมชาย", "กลาง", "ใจดี"), RawName("", "Mr.", "Somchai", "", "Jaidee"), RawName("former"),
+    )  # fmt: skip
+    assert (raw.local_id, raw.national_id, raw.birth_date, raw.sex) == ("66001", "1103702488992", "1960-04", "male")
+    assert (raw.passport, raw.passport_country, raw.other_passports) == ("MB123456", "MMR", (("AA0000001", "THA"),))
+    assert (raw.phone, raw.house, raw.subdistrict) == ("081-234-5678", "123", "120102")
+    assert (raw.district, raw.province, raw.postcode) == ("เมืองนนทบุรี", "นนทบุรี", "11000")
+
+
+def test_fhir_plain_address(tmp_path: Path) -> None:
+    """Without codes the address is what its plain elements say."""
+    address = {"line": ["99/1 หมู่ 4"], "city": "ตลาดขวัญ"}
+    (row,) = fhir.read(write(tmp_path, ndjson(patient(address=[address]))))
+    assert isinstance(row, SourceRow)
+    assert (row.raw.house, row.raw.subdistrict) == ("99/1 หมู่ 4", "ตลาดขวัญ")
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_fhir_bundle(tmp_path: Path, indent: int | None) -> None:
+    """A Bundle is read entry by entry, however it is laid out."""
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": patient()}, {"resource": {}}, {}]}
+    rows = list(fhir.read(write(tmp_path, "\ufeff" + json.dumps(bundle, indent=indent))))
+    assert [row.row for row in rows] == [1, 2, 3]
+    assert isinstance(rows[0], SourceRow)
+    assert rows[1:] == [RejectedRow(2, RowReason.NOT_A_PATIENT), RejectedRow(3, RowReason.NOT_A_PATIENT)]
+
+
+def test_fhir_bad_rows_do_not_stop(tmp_path: Path) -> None:
+    """A line that is no Patient, no JSON or no text is set aside by its number."""
+    lines = [
+        ndjson(patient()).encode(),
+        b'{"resourceType": "Observation"}\n',
+        b"{oops\n",
+        b'{"a": "\xff"}\n',
+        b"\n",
+        b"[" * 9999 + b"\n",
+    ]
+    lines += [ndjson(patient(identifier=[])).encode()]
+    lines += [b'{"resourceType": "Patient", "gender": "\\ud800"}\n', ndjson(patient()).encode()]
+    rows = list(fhir.read(write(tmp_path, b"".join(lines))))
+    assert [(row.row, getattr(row, "reason", None)) for row in rows] == [
+        (1, None), (2, RowReason.NOT_A_PATIENT), (3, RowReason.NOT_JSON), (4, RowReason.NOT_DECODABLE), (6, RowReason.NOT_JSON),
+        (7, RowReason.LOCAL_ID_MISSING), (8, RowReason.NOT_DECODABLE), (9, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (ndjson(patient()) + ndjson(patient())[:200], 2),
+        (ndjson(patient())[:200], 1),
+        (json.dumps({"resourceType": "Bundle", "entry": [{"resource": patient()}]}, indent=2)[:300], 11),
+        ("HOSPCODE|CID|PID\n", 1),
+        (b"\x89PNG\r\n\x1a\n\0", 1),
+        ("", None),
+        ("\n\n", None),
+    ],
+    ids=["truncated", "truncated first", "truncated bundle", "pipes", "binary", "empty", "blank"],
+)
+def test_fhir_unreadable(tmp_path: Path, content: str | bytes, line: int | None) -> None:
+    """A file that is no FHIR or was cut short is refused, naming the line."""
+    assert unreadable(fhir.read(write(tmp_path, content))).line == line
+
+
+MAPPING = 'local_id = "HN"\nname = "ชื่อ สกุล"\nbirth_date = "วันเกิด"\nnational_id = "CID"\naddress = "ที่อยู่"\n'
+COLUMNS = ["HN", "ชื่อ สกุล", "วันเกิด", "CID", "ที่อยู่"]
+CELLS = ["66001", "นายสมชาย ใจดี", "15/01/2530", "1103702488992", "99/1 หมู่ 4, ต.ทับเที่ยง"]
+
+
+def mapping(folder: Path, text: str = MAPPING) -> csv.Mapping:
+    return csv.load_mapping(write(folder, text, "mapping.toml"))
+
+
+def table(*rows: list[str], delimiter: str = ",") -> str:
+    return "".join(delimiter.join(f'"{cell}"' if delimiter in cell else cell for cell in row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp874"])
+def test_csv(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    """Delimiter and encoding are found out, and the mapping tells the columns."""
+    path = write(tmp_path, table(COLUMNS, CELLS, delimiter=delimiter).encode(encoding))
+    (row,) = csv.read(path, mapping(tmp_path))
+    assert isinstance(row, SourceRow)
+    raw = row.raw
+    assert (row.row, raw.local_id, raw.names, raw.birth_date) == (
+        2,
+        "66001",
+        (RawName(full="นายสมชาย ใจดี"),),
+        "15/01/2530",
+    )
+    assert (raw.national_id, raw.house) == ("1103702488992", "99/1 หมู่ 4, ต.ทับเที่ยง")
+
+
+def test_csv_given_delimiter_and_parts(tmp_path: Path) -> None:
+    """A delimiter in the mapping counts, and a name may stand in parts."""
+    text = 'delimiter = "~"\nlocal_id = "id"\nprefix = "t"\ngiven = "g"\nfamily = "f"\n'
+    (row,) = csv.read(write(tmp_path, "ID~T~G~F\n66001~นาย~สมชาย~ใจดี\n"), mapping(tmp_path, text))
+    assert isinstance(row, SourceRow)
+    assert row.raw.names == (RawName("", "นาย", "สมชาย", "", "ใจดี"),)
+
+
+def test_csv_bad_rows_do_not_stop(tmp_path: Path) -> None:
+    """Bad rows are set aside by the line that they begin in; a cell may go over several lines."""
+    rows = [
+        table(COLUMNS, CELLS),
+        "66002,x\n",
+        ",x,,,\n",
+        '"66003"x,,,,\n',
+        ",,,,\n",
+        "\n",
+        '66004,"a\nb",,,\n',
+        "66005,x,,,\n",
+    ]
+    data = "".join(rows).encode().replace(b"66005,x", b"66005,x\xff")
+    found = list(csv.read(write(tmp_path, data), mapping(tmp_path)))
+    assert [(row.row, getattr(row, "reason", None)) for row in found] == [
+        (2, None), (3, RowReason.COLUMN_COUNT), (4, RowReason.LOCAL_ID_MISSING), (5, RowReason.QUOTING), (8, None),
+        (10, RowReason.NOT_DECODABLE),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (table(COLUMNS, CELLS) + "66001,สม", 3),
+        (table(COLUMNS, CELLS) + '66001,"สมชาย', 3),
+        (table(COLUMNS, CELLS) + '66001,"สมชาย,,,\n' + table(CELLS), 3),
+        (table(COLUMNS, CELLS) + '66001,"' + "สมชาย\n" * 50_000, 3),
+        (table(CELLS), 1),
+        (b"PK\x03\x04\0\0", 1),
+        ("x" * 200_000, 1),
+        ("", None),
+    ],
+    ids=["truncated", "open at end", "open", "open for long", "no header", "binary", "one cell", "empty"],
+)
+def test_csv_unreadable(tmp_path: Path, content: str | bytes, line: int | None) -> None:
+    """A table that was cut short, swallows rows in an open quotation, or lacks a column is refused, naming the line."""
+    assert unreadable(csv.read(write(tmp_path, content), mapping(tmp_path))).line == line
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("local_id = ", "not TOML"),
+        ('local_id = "HN"\nsurname = "x"\nname = "y"', "surname: no such field"),
+        ('name = "y"', "local_id: is needed"),
+        ('local_id = "HN"', "is needed, people are matched by it"),
+        ('local_id = "HN"\nname = 3', "name: the column's name is a text"),
+        ('local_id = "HN"\nname = "y"\ndelimiter = "||"', "delimiter: one character"),
+    ],
+)
+def test_mapping_unreadable(tmp_path: Path, text: str, problem: str) -> None:
+    """A mapping that cannot be used says everything that is wrong with it."""
+    with pytest.raises(ExtractUnreadable, match=problem):
+        mapping(tmp_path, text)
+
+
+def test_workbook_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra that reads workbooks the error names it."""
+    monkeypatch.setitem(__import__("sys").modules, "python_calamine", None)
+    assert "thai-mpi[xlsx]" in str(unreadable(csv.read(write(tmp_path, b"", "a.xlsx"), mapping(tmp_path))))
+
+
+@pytest.mark.parametrize("read", [person43.read, fhir.read])
+def test_missing_file(tmp_path: Path, read: Reader) -> None:
+    """A file that is not there is refused by its name."""
+    assert "nowhere" in str(unreadable(read(tmp_path / "nowhere")))
+
+
+PIECES = st.sampled_from(
+    [b"|", b"\n", b"\r\n", b'"', b",", b"{", b"}", b"[", b'"resourceType":"Patient"', b"\xe0\xb8\x81", b"\xa1"]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["use", "system", "value", "extension", "url"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.one_of(st.binary(max_size=200), st.lists(PIECES | st.binary(max_size=5), max_size=30).map(b"".join)),
+    st.integers(0, 3),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes(tmp_path: Path, data: bytes, good: int) -> None:
+    """Any bytes behind any number of good rows are rows or the one error that readers may raise."""
+    columns = mapping(tmp_path)
+    beginnings: list[tuple[Reader, str]] = [
+        (person43.read, person() + "\n"),
+        (fhir.read, ndjson(patient())),
+        (lambda path: csv.read(path, columns), table(CELLS)),
+    ]
+    for read, row in beginnings:
+        header = table(COLUMNS) if row == table(CELLS) else ""
+        path = write(tmp_path, (header + row * good).encode() + data)
+        try:
+            found = list(read(path))
+        except ExtractUnreadable:
+            continue
+        assert sum(isinstance(entry, SourceRow) for entry in found) >= good
+
+
+@given(
+    st.dictionaries(st.sampled_from(["identifier", "name", "telecom", "gender", "birthDate", "address", "use"]), JSON)
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_patient(tmp_path: Path, parts: dict[str, Any]) -> None:
+    """A Patient whose elements are anything at all is a row or set aside."""
+    rows = list(fhir.read(write(tmp_path, ndjson(patient()) + json.dumps(patient(**parts)) + "\n")))
+    assert len(rows) == 2
