@@ -13,6 +13,7 @@ from mpi.encoder.demographics import Demographics, RawDemographics, RawName, nor
 from mpi.encoder.thai_names import PersonName
 
 LONGEST_LINE = 1 << 20
+"""Characters or bytes of one line."""
 _NAME_FIELDS = ("prefix", "given", "middle", "family")
 _FIELDS = ("birth_date", "sex", "national_id", "passport", "passport_country", "phone")
 _NUMBERS = (IdentifierKind.NATIONAL_ID, IdentifierKind.ALIEN_ID)
@@ -33,9 +34,9 @@ def normalize_lines(stdin: TextIO | BinaryIO, stdout: TextIO) -> int:
     today = datetime.datetime.now(datetime.UTC).date()
     bad = 0
     for number, line in _lines(stdin):
-        if not line.strip():
+        if line is not None and not line.strip():
             continue
-        raw = _raw(line)
+        raw = None if line is None else _raw(line)
         answer: dict[str, Any] = {"error": "not JSON", "line": number}
         if raw is None:
             bad += 1
@@ -46,14 +47,19 @@ def normalize_lines(stdin: TextIO | BinaryIO, stdout: TextIO) -> int:
     return bad
 
 
-def _lines(stdin: TextIO | BinaryIO) -> Iterator[tuple[int, str | bytes]]:
+def _lines(stdin: TextIO | BinaryIO) -> Iterator[tuple[int, str | bytes | None]]:
+    """Numbered lines; None in place of one over `LONGEST_LINE`, whose rest is passed over."""
     number = 0
     while line := stdin.readline(LONGEST_LINE):
         number += 1
-        end = line[-1:]
-        while end and end not in ("\n", b"\n") and (rest := stdin.readline(LONGEST_LINE)):
-            line, end = "", rest[-1:]
-        yield number, line
+        whole = _is_whole(line)
+        yield number, line if whole else None
+        while not whole:
+            whole = _is_whole(stdin.readline(LONGEST_LINE))
+
+
+def _is_whole(line: str | bytes) -> bool:
+    return len(line) < LONGEST_LINE or line[-1:] in ("\n", b"\n")
 
 
 def _raw(line: str | bytes) -> RawDemographics | None:

@@ -15,7 +15,8 @@ from mpi.cli.normalize import normalize_lines
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 KEYS = (
-    "given middle family aliases birth_date birth_date_alternatives sex national_id passport passport_country phone flags"
+    "given middle family aliases birth_date birth_date_alternatives sex national_id passport passport_country phone "
+    "flags"
 ).split()
 
 

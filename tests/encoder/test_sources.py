@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -104,10 +106,11 @@ def test_person43_telephone_when_mobile_is_none(tmp_path: Path) -> None:
 def test_person43_bad_rows_do_not_stop(tmp_path: Path) -> None:
     """A row without local id, with another number of columns or with damaged bytes is set aside by its line."""
     lines = [person(), person(""), person() + "|more", "", person("66002"), person("66003")]
-    data = "\n".join(lines).encode().replace("66002|".encode(), b"66002\xff|") + b"\n\x1a"
+    data = "\n".join(lines).encode().replace(b"66002|", b"66002\xff|") + b"\n\x1a"
     rows = list(person43.read(write(tmp_path, data)))
     assert [(row.row, getattr(row, "reason", None)) for row in rows] == [
-        (1, None), (2, RowReason.LOCAL_ID_MISSING), (3, RowReason.COLUMN_COUNT), (5, RowReason.NOT_DECODABLE), (6, None),
+        (1, None), (2, RowReason.LOCAL_ID_MISSING), (3, RowReason.COLUMN_COUNT),
+        (5, RowReason.NOT_DECODABLE), (6, None),
     ]  # fmt: skip
 
 
@@ -134,7 +137,9 @@ def test_person43_unreadable(tmp_path: Path, content: str | bytes, line: int | N
 
 def patient(**parts: Any) -> dict[str, Any]:
     """A TH Core Patient, after the example of the profile."""
-    language = "http://hl7.org/fhir/StructureDefinition/language"
+    english, thai = (
+        [{"url": "http://hl7.org/fhir/StructureDefinition/language", "valueCode": code}] for code in ("en", "th")
+    )
 
     def concept(code: str) -> dict[str, Any]:
         return {"coding": [{"system": "https://terms.sil-th.org/CodeSystem/cs-dopa-location", "code": code}]}
@@ -149,8 +154,8 @@ def patient(**parts: Any) -> dict[str, Any]:
         ],
         "name": [
             {"text": "former", "use": "maiden"},
-            {"extension": [{"url": language, "valueCode": "en"}], "family": "Jaidee", "given": ["Somchai"], "prefix": ["Mr."]},
-            {"extension": [{"url": language, "valueCode": "th"}], "family": "ใจดี", "given": ["สมชาย", "กลาง"], "prefix": ["นาย"]},
+            {"extension": english, "family": "Jaidee", "given": ["Somchai"], "prefix": ["Mr."]},
+            {"extension": thai, "family": "ใจดี", "given": ["สมชาย", "กลาง"], "prefix": ["นาย"]},
         ],
         "telecom": [
             {"system": "phone", "value": "02-222-2222", "use": "home"},
@@ -232,8 +237,8 @@ def test_fhir_bad_rows_do_not_stop(tmp_path: Path) -> None:
     lines += [b'{"resourceType": "Patient", "gender": "\\ud800"}\n', ndjson(patient()).encode()]
     rows = list(fhir.read(write(tmp_path, b"".join(lines))))
     assert [(row.row, getattr(row, "reason", None)) for row in rows] == [
-        (1, None), (2, RowReason.NOT_A_PATIENT), (3, RowReason.NOT_JSON), (4, RowReason.NOT_DECODABLE), (6, RowReason.NOT_JSON),
-        (7, RowReason.LOCAL_ID_MISSING), (8, RowReason.NOT_DECODABLE), (9, None),
+        (1, None), (2, RowReason.NOT_A_PATIENT), (3, RowReason.NOT_JSON), (4, RowReason.NOT_DECODABLE),
+        (6, RowReason.NOT_JSON), (7, RowReason.LOCAL_ID_MISSING), (8, RowReason.NOT_DECODABLE), (9, None),
     ]  # fmt: skip
 
 
@@ -242,7 +247,7 @@ def test_fhir_bad_rows_do_not_stop(tmp_path: Path) -> None:
     [
         (ndjson(patient()) + ndjson(patient())[:200], 2),
         (ndjson(patient())[:200], 1),
-        (json.dumps({"resourceType": "Bundle", "entry": [{"resource": patient()}]}, indent=2)[:300], 11),
+        (json.dumps({"resourceType": "Bundle", "entry": [{"resource": patient()}]}, indent=2)[:300], 13),
         ("HOSPCODE|CID|PID\n", 1),
         (b"\x89PNG\r\n\x1a\n\0", 1),
         ("", None),
@@ -349,9 +354,56 @@ def test_mapping_unreadable(tmp_path: Path, text: str, problem: str) -> None:
         mapping(tmp_path, text)
 
 
+def test_workbook(tmp_path: Path) -> None:
+    """The first sheet of a workbook is read: numbers without a fraction, dates as dates, empty rows passed over."""
+    pytest.importorskip("python_calamine", reason="needs the extra xlsx")
+    header, cells = [[f'<c t="inlineStr"><is><t>{text}</t></is></c>' for text in row] for row in (COLUMNS, CELLS)]
+    cells[2] = '<c s="1"><v>31792</v></c>'
+    cells[3] = "<c><v>1103702488992</v></c>"
+    path = workbook(tmp_path, header, [], cells, ["<c/>", cells[1]])
+    first, second = csv.read(path, mapping(tmp_path))
+    assert isinstance(first, SourceRow)
+    assert (first.row, first.raw.birth_date, first.raw.national_id) == (3, "1987-01-15", "1103702488992")
+    assert second == RejectedRow(4, RowReason.LOCAL_ID_MISSING)
+
+
+def workbook(folder: Path, *rows: list[str]) -> Path:
+    """Write the least that Excel calls a workbook."""
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006/relationships"
+    sheet_data = "".join(f"<row>{''.join(cells)}</row>" for cells in rows)
+    parts = {
+        "_rels/.rels": f'<Relationships xmlns="{package}"><Relationship Id="r1" Type="{office}/officeDocument" '
+        'Target="xl/workbook.xml"/></Relationships>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}"><Relationship Id="r1" '
+        f'Type="{office}/worksheet" Target="worksheets/s.xml"/><Relationship Id="r2" Type="{office}/styles" '
+        'Target="styles.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
+        '<sheet name="a" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/styles.xml": f'<styleSheet xmlns="{main}"><cellXfs count="2">'
+        '<xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>',
+        "xl/worksheets/s.xml": f'<worksheet xmlns="{main}"><sheetData>{sheet_data}</sheetData></worksheet>',
+    }
+    path = folder / "a.xlsx"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+    return path
+
+
+def test_no_workbook(tmp_path: Path) -> None:
+    """A file that is no workbook in spite of its ending is refused."""
+    pytest.importorskip("python_calamine", reason="needs the extra xlsx")
+    for content in (b"", b"PK\x03\x04", b"HN,CID\n"):
+        assert "not an Excel workbook" in str(
+            unreadable(csv.read(write(tmp_path, content, "a.xlsx"), mapping(tmp_path)))
+        )
+
+
 def test_workbook_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra that reads workbooks the error names it."""
-    monkeypatch.setitem(__import__("sys").modules, "python_calamine", None)
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
     assert "thai-mpi[xlsx]" in str(unreadable(csv.read(write(tmp_path, b"", "a.xlsx"), mapping(tmp_path))))
 
 

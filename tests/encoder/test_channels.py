@@ -1,0 +1,131 @@
+"""Channels: held against a second implementation written from the definition alone, and against pinned vectors."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from mpi.encoder.channels import ChannelEncoder, FieldView, applies, grams
+from mpi.encoder.keys import Epoch
+from mpi.linkage.comparison import similarity
+from mpi.rules import Channel, Feature
+from tests.building import th_v1
+
+EPOCH = Epoch("1-test", bytes(range(32)))
+PROFILE = th_v1().profile
+SOMCHAI = {
+    "given": "somjai",
+    "family": "jaidi",
+    "given_skeleton": "smj",
+    "family_skeleton": "jd",
+    "birth_date": "1982-03-15",
+    "birth_year": "82",
+    "birth_month": "03",
+    "birth_day": "15",
+    "birth_month_of_year": "1982-03",
+    "birth_day_of_year": "03-15",
+    "sex": "1",
+}
+PINNED = {
+    "A": "9dcb7f73caafc547",
+    "B": "2db771ff97591c73",
+    "C": "d1b86b4470847661",
+    "D": "c0c5663f35364acc",
+    "E": "7a45ce5bde00d424",
+}
+"""SHA-256, first 16 hex digits, of bucket token and vector of each channel for SOMCHAI under EPOCH."""
+
+
+def view(**changes: str) -> FieldView:
+    fields = {**SOMCHAI, **changes}
+    return FieldView({k: v for k, v in fields.items() if v}, default_day=False, single_name=False, young=False)
+
+
+def plainly(channel: Channel, fields: dict[str, str]) -> tuple[bytes, bytes]:
+    """The definition, bit by bit."""
+    bits = PROFILE.bits
+    bucket = "\x1f".join(fields[field] for field in channel.bucket).encode()
+    token = hmac.new(EPOCH.derive(f"bucket/{channel.name}"), bucket, "sha256").digest()
+    seed = hmac.new(EPOCH.derive(f"vector/{channel.name}"), bucket, "sha512").digest()
+    filter_bits = [0] * bits
+    for feature in channel.features:
+        for gram in grams(feature, fields[feature.field]) if feature.field in fields else []:
+            message = seed[:32] + feature.field.encode() + b"\x1f" + gram.encode()
+            stream = hashlib.shake_128(message).digest(2 * feature.hashes)
+            for at in range(0, len(stream), 2):
+                filter_bits[int.from_bytes(stream[at : at + 2], "little") % bits] = 1
+    cipher = Cipher(algorithms.AES(seed[32:]), modes.CTR(bytes(16))).encryptor()
+    stream = cipher.update(bytes(2 * bits * PROFILE.diffusion))
+    out = 0
+    for place in range(bits):
+        bit = 0
+        for row in range(PROFILE.diffusion):
+            at = 2 * (row * bits + place)
+            bit ^= filter_bits[int.from_bytes(stream[at : at + 2], "little") % bits]
+        out = out << 1 | bit
+    return token, out.to_bytes(bits // 8, "big")
+
+
+def test_the_fast_encoder_equals_the_definition() -> None:
+    """Every channel of th-v1 comes out as a second implementation makes it from the docstring alone."""
+    (encodings,) = ChannelEncoder(PROFILE, EPOCH).encode([[view(subdistrict="100101", house="12/3")]])
+    channels = {channel.name: channel for channel in PROFILE.channels}
+    fields = {**SOMCHAI, "subdistrict": "100101", "house": "12/3"}
+    assert [encoding.channel for encoding in encodings] == ["A", "B", "C", "D", "E"]
+    for encoding in encodings:
+        assert (encoding.bucket, encoding.vector) == plainly(channels[encoding.channel], fields)
+
+
+def test_pinned_vectors() -> None:
+    """The profile's output never changes silently: a change makes a new profile."""
+    (encodings,) = ChannelEncoder(PROFILE, EPOCH).encode([[view()]])
+    assert {e.channel: hashlib.sha256(e.bucket + e.vector).hexdigest()[:16] for e in encodings} == PINNED
+
+
+def test_similarity_falls_with_the_number_of_mistakes() -> None:
+    """Equal names give equal vectors, a mistake leaves them near, other names leave them unrelated."""
+    people = [[view()], [view(family="jaidii")], [view(given="wana", family="sisuk")]]
+    one, near, other = (encodings[0].vector for encodings in ChannelEncoder(PROFILE, EPOCH).encode(people))
+    assert similarity(one, near) > 0.65
+    assert similarity(one, other) == pytest.approx(0.5, abs=0.08)
+
+
+def test_vectors_of_two_buckets_are_unrelated() -> None:
+    """The same names under another birth date share no bits beyond chance: keys are bound to the bucket."""
+    moved = {"birth_date": "1982-03-16", "birth_day": "16", "birth_day_of_year": "03-16"}
+    one, other = (encodings[0] for encodings in ChannelEncoder(PROFILE, EPOCH).encode([[view()], [view(**moved)]]))
+    assert one.bucket != other.bucket
+    assert similarity(one.vector, other.vector) == pytest.approx(0.5, abs=0.08)
+
+
+def test_filters_are_about_half_full() -> None:
+    """A typical record fills the filter of each channel to between 35 and 60 percent before diffusion."""
+    fields = {**SOMCHAI, "given": "natawut", "family": "sisuwan", "subdistrict": "100101", "house": "12/3"}
+    for channel in PROFILE.channels:
+        if channel.only:
+            continue
+        hashes = sum(len(grams(f, fields[f.field])) * f.hashes for f in channel.features)
+        assert 0.35 < 1 - (1 - 1 / PROFILE.bits) ** hashes < 0.60, channel.name
+
+
+def test_a_channel_is_left_out_rather_than_nearly_empty() -> None:
+    """Without a family name no channel that needs one is made."""
+    (encodings,) = ChannelEncoder(PROFILE, EPOCH).encode([[view(family="", family_skeleton="")]])
+    assert [encoding.channel for encoding in encodings] == ["E"]
+
+
+def test_a_default_birth_date_is_no_anchor() -> None:
+    """A 1 January goes to its own channel instead of A, and D is left out."""
+    default = FieldView(view(birth_date="1982-01-01").fields, default_day=True, single_name=False, young=False)
+    names = [channel.name for channel in PROFILE.channels if applies(channel, default)]
+    assert names == ["J", "B", "C", "E"]
+
+
+def test_grams() -> None:
+    """Bigrams are padded and counted once, digits carry their place, other values stay whole."""
+    assert grams(Feature("given", "bigrams", 1), "anan") == ["_a", "an", "n_", "na"]
+    assert grams(Feature("birth_year", "digits", 1), "82") == ["08", "12"]
+    assert grams(Feature("sex", "whole", 1), "1") == ["1"]

@@ -1,0 +1,87 @@
+"""Key rings, tokens and pointers."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from mpi.domain.identifiers import IdentifierKind
+from mpi.encoder.keys import EPOCHS, LINKAGE, POINTER, load_key_ring, new_key_ring
+from mpi.encoder.tokens import PointerBox, Tokeniser
+from mpi.errors import InputRejected, KeyRingUnusable
+
+
+def test_a_ring_is_read_back_as_it_was_made(tmp_path: Path) -> None:
+    """Secrets and epoch names survive the way through the files, which only their owner can read."""
+    made = new_key_ring(tmp_path / "keys")
+    assert load_key_ring(tmp_path / "keys") == made
+    for name in (LINKAGE, POINTER):
+        assert stat.S_IMODE((tmp_path / "keys" / name).stat().st_mode) == 0o600
+    assert json.loads((tmp_path / "keys" / EPOCHS).read_text()) == {"epochs": [made.current.name]}
+
+
+def test_a_facility_that_joins_shares_the_linkage_key_only(tmp_path: Path) -> None:
+    """Joining takes over the network's key and makes a pointer key of its own."""
+    first = new_key_ring(tmp_path / "a")
+    second = new_key_ring(tmp_path / "b", join=tmp_path / "a")
+    assert second.current.secret == first.current.secret
+    assert second.pointer_secret != first.pointer_secret
+
+
+def test_two_networks_never_share_an_epoch_name(tmp_path: Path) -> None:
+    """An epoch's name tells secrets apart, so encodings of two networks cannot be mixed by accident."""
+    one, other = new_key_ring(tmp_path / "a"), new_key_ring(tmp_path / "b")
+    assert one.current.name != other.current.name
+
+
+@pytest.mark.parametrize("name", [LINKAGE, POINTER])
+def test_a_file_that_others_may_read_is_refused(tmp_path: Path, name: str) -> None:
+    """A key file with open permissions stops everything, with the way out in the message."""
+    new_key_ring(tmp_path / "keys")
+    (tmp_path / "keys" / name).chmod(0o644)
+    with pytest.raises(KeyRingUnusable, match="chmod 600"):
+        load_key_ring(tmp_path / "keys")
+
+
+def test_a_changed_secret_is_noticed(tmp_path: Path) -> None:
+    """A linkage key whose epoch name does not fit is refused instead of encoding into nowhere."""
+    new_key_ring(tmp_path / "keys")
+    path = tmp_path / "keys" / LINKAGE
+    content = json.loads(path.read_text())
+    content["epochs"][0]["name"] = "1-00000000"
+    path.write_text(json.dumps(content))
+    with pytest.raises(KeyRingUnusable, match="does not fit"):
+        load_key_ring(tmp_path / "keys")
+
+
+def test_keys_are_never_overwritten(tmp_path: Path) -> None:
+    """Making a ring where there is one is refused."""
+    new_key_ring(tmp_path / "keys")
+    with pytest.raises(KeyRingUnusable, match="never overwritten"):
+        new_key_ring(tmp_path / "keys")
+
+
+def test_tokens_depend_on_kind_and_facility(tmp_path: Path) -> None:
+    """One number under two kinds, and one local id at two facilities, give different tokens."""
+    tokens = Tokeniser(new_key_ring(tmp_path / "keys").current)
+    number = "1103702488992"
+    assert (
+        tokens.identifier(IdentifierKind.NATIONAL_ID, number).value
+        != tokens.identifier(IdentifierKind.ALIEN_ID, number).value
+    )
+    assert tokens.local_id("10661", "1").value != tokens.local_id("10662", "1").value
+
+
+@pytest.mark.parametrize("local_id", ["1", "12345/60", "ก" * 40, "x" * 31, "x" * 32, "ends with \x00"])
+def test_a_pointer_opens_at_its_facility_only(tmp_path: Path, local_id: str) -> None:
+    """What a facility seals it can open, nobody else can, and the length tells nothing."""
+    ring = new_key_ring(tmp_path / "keys")
+    pointer = PointerBox(ring.pointer_secret, "10661").seal(local_id)
+    assert PointerBox(ring.pointer_secret, "10661").open(pointer) == local_id
+    assert (len(pointer) - 16) % 32 == 0
+    for box in (PointerBox(ring.pointer_secret, "10662"), PointerBox(bytes(64), "10661")):
+        with pytest.raises(InputRejected):
+            box.open(pointer)
