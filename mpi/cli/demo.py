@@ -84,6 +84,7 @@ def run(persons: int, seed: int, out: Path | None, *, as_json: bool) -> int:
         console.print(f"[bold]4[/] the index listens on {address} (gRPC, mutual TLS)")
         figures["register"] = _register(console, paths, address, facilities)
         figures |= _measure(console, paths, address, facilities)
+    figures["review_tasks"] = figures["register"]["review_tasks"]
     figures["seconds"] = round(time.monotonic() - begun, 1)
     figures["data"] = str(paths.root)
     (paths.root / _MARK).write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -207,16 +208,18 @@ def _register(console: Console, paths: _Paths, address: str, facilities: Sequenc
 
     console.print("[bold]5[/] each facility registers its encodings; the index links them as they come")
     figures: dict[str, Any] = {}
-    total, seconds = 0, 0.0
+    total, tasks, seconds = 0, 0, 0.0
     for facility in facilities:
         code = facility["code"]
         with progress(f"registering {code}", facility["records"], quiet=not console.is_terminal) as advance:
             done = register_files([paths.encoded(code)], address, paths.certs / f"facility-{code}", advance)
         figures[code] = done.figures()
-        total, seconds = total + done.records, seconds + done.seconds
+        total, tasks, seconds = total + done.records, tasks + done.outcomes["review"], seconds + done.seconds
         outcomes = ", ".join(f"{count} {kind}" for kind, count in sorted(done.outcomes.items()))
         console.print(f"    {code}  {done.records:>6} records: {outcomes}")
     figures["records_per_second"] = round(total / seconds, 1)
+    figures["review_tasks"] = tasks
+    console.print(f"    {total / seconds:,.0f} records/s; {tasks} possible links wait for a data steward")
     return figures
 
 
