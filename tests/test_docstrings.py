@@ -9,27 +9,26 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 
 
-def undocumented(path: Path) -> Iterator[str]:
-    """Test functions of a file, methods included, that lack a docstring."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+def undocumented(source: str) -> Iterator[tuple[int, str]]:
+    """Line and name of the test functions of a source, methods included, that lack a docstring."""
+    for node in ast.walk(ast.parse(source)):
         is_test = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
         if is_test and not (ast.get_docstring(node) or "").strip():
-            yield f"{path.relative_to(TESTS.parent)}:{node.lineno} {node.name}"
+            yield node.lineno, node.name
 
 
 def test_every_test_has_a_docstring() -> None:
     """Every test function below tests/ has a docstring, and there are files to look at."""
     files = sorted(TESTS.rglob("test_*.py"))
     assert Path(__file__) in files
-    assert [line for path in files for line in undocumented(path)] == []
+    found = [(path, *place) for path in files for place in undocumented(path.read_text(encoding="utf-8"))]
+    assert [f"{path.relative_to(TESTS.parent)}:{line} {name}" for path, line, name in found] == []
 
 
-def test_a_missing_docstring_is_found(tmp_path: Path) -> None:
-    """The check sees plain, asynchronous and nested test functions."""
-    path = TESTS / "test_docstrings.py"
-    assert list(undocumented(path)) == []
-    bare = "def test_a(): pass\nasync def test_b(): pass\nclass TestC:\n    def test_c(self): pass\ndef helper(): pass\n"
-    tree = tmp_path / "test_bare.py"
-    tree.write_text(bare, encoding="utf-8")
-    names = [node.name for node in ast.walk(ast.parse(bare)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert sorted(names) == ["helper", "test_a", "test_b", "test_c"]
+def test_a_missing_docstring_is_found() -> None:
+    """The check sees plain, asynchronous and nested test functions, and leaves helpers alone."""
+    source = (
+        "def test_a(): pass\nasync def test_b(): pass\nclass TestC:\n    def test_c(self): ''\n"
+        "def helper(): pass\ndef test_d():\n    'Said.'\n"
+    )
+    assert sorted(name for _, name in undocumented(source)) == ["test_a", "test_b", "test_c"]

@@ -165,7 +165,7 @@ def _encode(console: Console, paths: _Paths, facilities: Sequence[dict[str, Any]
                 facility["format"],
                 paths.encoded(code),
                 PROFILE,
-                advance,
+                on_progress=advance,
             )
         figures[code] = done.figures()
         aside = sum(done.quarantined.values())

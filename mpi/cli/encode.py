@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import datetime
+import functools
 import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from mpi.encoder.demographics import Demographics
 
 ROWS_PER_BATCH = 500
-SOURCES = ("person43", "fhir")
+SOURCES = ("person43", "fhir", "csv")
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ def encode_extract(
     source: str,
     out: Path,
     profile: str,
+    mapping: Path | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Encoded:
     """Encode an extract into `out`, and rows that cannot be used into a quarantine file beside it.
@@ -67,25 +70,33 @@ def encode_extract(
     from mpi.encoder.encoded_file import EncodedFileHeader, whole_file, write_encoded
     from mpi.encoder.encoder import Encoder
     from mpi.encoder.keys import load_key_ring
-    from mpi.encoder.sources import RejectedRow, RowReason, fhir, person43
+    from mpi.encoder.sources import RejectedRow, RowReason, SourceRow, fhir, person43
+    from mpi.encoder.sources import csv as csv_source
     from mpi.rules import load_rules, rule_file
 
     if not is_facility_code(facility):
         raise InputRejected("--facility: a code has 5 to 9 upper-case letters and digits")
     if source not in SOURCES:
         raise InputRejected(f"--source is one of {', '.join(SOURCES)}")
-    read = {"person43": person43.read, "fhir": fhir.read}[source]
+    if (source == "csv") != (mapping is not None):
+        raise InputRejected("--mapping names the columns of a csv source, and goes with no other")
+    rows_of: Callable[[Path], Iterator[SourceRow | RejectedRow]]
+    if mapping is not None:
+        rows_of = functools.partial(csv_source.read, mapping=csv_source.load_mapping(mapping))
+    else:
+        rows_of = {"person43": person43.read, "fhir": fhir.read}[source]
     rules = load_rules(rule_file(profile))
     ring = load_key_ring(keys)
     today = datetime.datetime.now(datetime.UTC).date()
     encoder = Encoder(rules.profile, ring, facility, today)
     header = EncodedFileHeader(facility, rules.profile.name, rules.profile.digest, ring.current.name)
-    done = Encoded(quarantine=out.with_suffix(".quarantine.csv"))
+    quarantine_file = out.with_suffix(".quarantine.csv")
+    done = Encoded(quarantine=quarantine_file)
     begun = time.monotonic()
     if not out.parent.is_dir():
         raise InputRejected(f"--out: {out.parent} is not a folder")
 
-    with whole_file(done.quarantine or out) as quarantine, quarantine.open("w", encoding="utf-8") as aside:
+    with _writing(out), whole_file(quarantine_file) as quarantine, quarantine.open("w", encoding="utf-8") as aside:
         rejected = csv.writer(aside)
         rejected.writerow(("row", "reason"))
 
@@ -94,7 +105,7 @@ def encode_extract(
             done.quarantined[reason.value] += 1
 
         def usable() -> Iterator[tuple[int, str, Demographics]]:
-            for entry in read(extract):
+            for entry in rows_of(extract):
                 if isinstance(entry, RejectedRow):
                     set_aside(entry.row, entry.reason)
                     continue
@@ -120,20 +131,35 @@ def encode_extract(
             on_progress(len(rows))
             return [(row, record) for (row, _, _), record in zip(rows, records, strict=True)]
 
-        try:
-            done.records = write_encoded(out, header, rules.profile.bits // 8, batches())
-        except OSError as error:
-            raise ExtractUnreadable(out, f"cannot be written ({error.strerror})") from None
+        done.records = write_encoded(out, header, rules.profile.bits // 8, batches())
     done.seconds = time.monotonic() - begun
     return done
 
 
-def run(extract: Path, keys: Path, facility: str, source: str, out: Path, profile: str, *, as_json: bool) -> None:
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExtractUnreadable(out, f"cannot be written ({error.strerror or type(error).__name__})") from None
+
+
+def run(
+    extract: Path,
+    keys: Path,
+    facility: str,
+    source: str,
+    out: Path,
+    profile: str,
+    mapping: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     """Encode an extract and say how it went."""
     from mpi.cli.progress import progress
 
     with progress("encoding", None, quiet=as_json) as advance:
-        done = encode_extract(extract, keys, facility, source, out, profile, advance)
+        done = encode_extract(extract, keys, facility, source, out, profile, mapping, advance)
     if as_json:
         typer.echo(json.dumps(done.figures()))
         return

@@ -28,6 +28,9 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(index_app, name="index")
 app.add_typer(rules_app, name="rules")
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print figures for a script instead of for a person.")]
 Keys = Annotated[Path, typer.Option("--keys", help="Folder of this facility's key ring.", metavar="DIR")]
 Certificates = Annotated[
@@ -46,9 +49,11 @@ def main() -> NoReturn:
     except MpiError as error:
         print(f"mpi: {error.message}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("mpi: interrupted; nothing half-written was left", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
+    except SystemExit as ended:
+        # Typer turns an interruption into this exit code and says nothing.
+        if ended.code == INTERRUPTED:
+            print("mpi: interrupted; nothing half-written was left", file=sys.stderr)  # noqa: T201
+        raise
     except BrokenPipeError:
         sys.exit(1)
     sys.exit(0)
@@ -130,15 +135,18 @@ def encode(
     extract: Annotated[Path, typer.Argument(help="The extract.", metavar="IN")],
     keys: Keys,
     facility: Annotated[str, typer.Option(help="Code of the facility whose extract it is.", metavar="CODE")],
-    source: Annotated[str, typer.Option(help="Format of the extract: person43 or fhir.")],
+    source: Annotated[str, typer.Option(help="Format of the extract: person43, fhir or csv.")],
     out: Annotated[Path, typer.Option(help="Encoded file to write.", metavar="OUT.parquet")],
     profile: Annotated[str, typer.Option(help="Rule file, or the name of one that is shipped.")] = "th-v1",
+    mapping: Annotated[
+        Path | None, typer.Option(help="Which column is which field, for csv: a TOML file.", metavar="FILE")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Encode an extract on the facility's side: no name and no number leaves this machine."""
     from mpi.cli.encode import run
 
-    run(extract, keys, facility, source, out, profile, as_json=as_json)
+    run(extract, keys, facility, source, out, profile, mapping, as_json=as_json)
 
 
 @app.command(epilog="Example: mpi register --server 127.0.0.1:7443 --certs certs/facility-10661 10661.parquet")
@@ -182,7 +190,7 @@ def population(
     persons: Annotated[int, typer.Option(min=1, help="How many people.")],
     out: Annotated[Path, typer.Option(help="Empty folder, or an earlier population to replace.", metavar="DIR")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
-    facilities: Annotated[int, typer.Option(min=2, max=1000, help="How many facilities.")] = 2,
+    facilities: Annotated[int, typer.Option(min=2, max=500, help="How many facilities.")] = 2,
     as_json: AsJson = False,
 ) -> None:
     """Make a synthetic population: raw extracts of facilities of both platforms, and truth.csv."""

@@ -122,20 +122,6 @@ def _western_bytes() -> dict[str, int]:
 _WESTERN_BYTES = _western_bytes()
 
 
-def decode_bytes(data: bytes) -> str:
-    """Text of a field or file: UTF-8 when it is valid UTF-8, else Windows-874.
-
-    Windows-874 (`cp874`) is the superset of TIS-620 that Thai systems write; Python's `tis-620` refuses its NBSP.
-    Decode a whole file at once: two bytes of Windows-874 alone may happen to be valid UTF-8.
-
-    Never fails: bytes without a character become U+FFFD, which `clean_text` drops with `TextFlag.REPAIRED`.
-    """
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp874", "replace")
-
-
 def clean_text(text: str) -> tuple[str, frozenset[TextFlag]]:
     """Canonical code points of `text`, and what had to be done to it.
 

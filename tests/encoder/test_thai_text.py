@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pythainlp.corpus import thai_family_names, thai_female_names, thai_male_names
 from pythainlp.util import normalize
 
-from mpi.encoder.thai_text import MAX_LENGTH, TextFlag, clean_text, decode_bytes
+from mpi.encoder.thai_text import MAX_LENGTH, TextFlag, clean_text
 
 THAI = "".join(map(chr, range(0x0E01, 0x0E3B))) + "".join(map(chr, range(0x0E40, 0x0E4F)))
 AWKWARD = st.text("กนมฤฦสอ ะาำๅัิีืฺุู็่้๊๋์ํ๎เแไๆฯ.-aé\u0301\u200b\uf70a๑ÊÁà¸ªÿ\ufffd", max_size=20)
@@ -116,23 +116,6 @@ def test_names_of_the_corpora_agree_with_pythainlp() -> None:
     for name in thai_female_names() | thai_male_names() | thai_family_names():
         expected = normalize(name).replace("ฤา", "ฤๅ").replace("ฦา", "ฦๅ")
         assert clean_text(name)[0] == expected
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp874"])
-def test_bytes_of_thai_systems_are_read(encoding: str) -> None:
-    """Windows-874 and UTF-8 with and without BOM give the same text."""
-    assert decode_bytes("นางสาวสมศรี ใจดี".encode(encoding)) == "นางสาวสมศรี ใจดี"
-
-
-def test_nbsp_of_windows_874_is_read() -> None:
-    """The byte A0, which Python's tis-620 refuses, is a no-break space."""
-    assert clean_text(decode_bytes("สมชาย".encode("cp874") + b"\xa0" + "ใจดี".encode("cp874")))[0] == "สมชาย ใจดี"
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_give_text(data: bytes) -> None:
-    """Decoding and cleaning take any bytes, and the result can be written as UTF-8."""
-    clean_text(decode_bytes(data))[0].encode()
 
 
 @given(st.one_of(AWKWARD, st.text(THAI + " ", max_size=30), st.text(max_size=60)))
