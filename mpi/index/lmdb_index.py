@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,16 @@ class Index:
         with self._env.begin(write=True) as transaction:
             yield IndexWriter(self._sealer, self._tables, transaction)
 
+    def cover(self) -> None:
+        """Commit once more without changing anything.
+
+        LMDB keeps the snapshot before the last write in the file. Without this, the difference of the two snapshots
+        would show the rows of the record that was written last. What free pages remember is not covered.
+        """
+        with self._env.begin(write=True) as transaction:
+            state = self._tables["state"]
+            transaction.put(_REVISION, transaction.get(_REVISION, _U64.pack(0), db=state), db=state)
+
     def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         """Read every row of a table as it lies on disk, in its order; for verification."""
         with self._env.begin() as transaction, transaction.cursor(self._tables[table]) as cursor:
@@ -180,6 +191,7 @@ class IndexWriter(IndexReader):
         super().__init__(sealer, tables, transaction)
         self._touched: dict[str, dict[int, Member]] = {}
         self._stale: dict[TokenKey, set[str]] = {}
+        self._added: set[tuple[bytes, bytes]] = set()
 
     def set_revision(self, revision: int) -> None:
         """Say which revision of the store the index stands at after this transaction."""
@@ -187,11 +199,14 @@ class IndexWriter(IndexReader):
 
     def add_candidates(self, number: int, record: EncodedRecord) -> None:
         """Add a record's rows to its buckets."""
-        self._candidates(number, record, lambda key, row: self._transaction.put(key, row, db=self._candidates_table))
+        self._added.update(self._candidate_rows(number, record))
 
     def remove_candidates(self, number: int, record: EncodedRecord) -> None:
         """Take a record's rows out of its buckets."""
-        self._candidates(number, record, lambda key, row: self._transaction.delete(key, row, db=self._candidates_table))
+        for row in self._candidate_rows(number, record):
+            if row in self._added:
+                self._added.remove(row)
+            self._transaction.delete(*row, db=self._tables["candidates"])
 
     def put_member(self, eid: str, member: Member) -> None:
         """Put a record into an identity, or replace what is kept of it there."""
@@ -206,6 +221,11 @@ class IndexWriter(IndexReader):
 
     def flush(self) -> None:
         """Write the identities that were touched and the look-up keys that changed with them."""
+        # A page keeps the order in which its rows were written. Sorted by their keyed names, the rows of one batch
+        # come in an order that has nothing to do with the records that they are of.
+        for key, row in sorted(self._added):
+            self._transaction.put(key, row, db=self._tables["candidates"])
+        self._added.clear()
         locations = self._tables["locations"]
         for eid, members in self._touched.items():
             key = self._sealer.name("identities", uuid.UUID(eid).bytes)
@@ -226,14 +246,13 @@ class IndexWriter(IndexReader):
         self._touched.clear()
         self._stale.clear()
 
-    @property
-    def _candidates_table(self) -> Any:
-        return self._tables["candidates"]
-
-    def _candidates(self, number: int, record: EncodedRecord, act: Callable[[bytes, bytes], Any]) -> None:
+    def _candidate_rows(self, number: int, record: EncodedRecord) -> Iterator[tuple[bytes, bytes]]:
+        rows: Counter[str] = Counter()
         for encoding in record.demographics.channels:
-            key = self._sealer.name("candidates", encoding.channel.encode(), encoding.bucket)
-            act(key, self._sealer.channel(encoding.channel).seal_number(number) + encoding.vector)
+            channel = encoding.channel
+            key = self._sealer.name("candidates", channel.encode(), encoding.bucket)
+            yield key, self._sealer.channel(channel).seal_number(number, rows[channel]) + encoding.vector
+            rows[channel] += 1
 
     def _identity(self, eid: str) -> dict[int, Member]:
         if eid not in self._touched:

@@ -29,6 +29,7 @@ def project(index: Index, changes: Iterable[Change]) -> int:
             revision = change.revision
         writer.flush()
         writer.set_revision(revision)
+    index.cover()
     return revision
 
 

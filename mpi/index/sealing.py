@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
+from mpi.domain.record import MAX_CHANNELS
 from mpi.errors import IndexCorrupt
 from mpi.keyfiles import derive
 
@@ -29,8 +30,8 @@ Numbers = npt.NDArray[np.int64]
 class BlockCipher:
     """A keyed permutation of 16-byte blocks (single-block AES-256): each value has one ciphertext under one key.
 
-    Every block that is encrypted under a key is distinct by construction (a record number, an enterprise id), which
-    is the one case in which encrypting block by block gives nothing away.
+    Every block that is encrypted under a key is distinct by construction (a record number and row, an enterprise id),
+    which is the one case in which encrypting block by block gives nothing away.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -44,9 +45,15 @@ class BlockCipher:
         """Decrypt blocks, each by itself."""
         return self._cipher.decryptor().update(blocks)
 
-    def seal_number(self, number: int) -> bytes:
-        """Encrypt a record number."""
-        return self.seal(number.to_bytes(BLOCK, "little"))
+    def seal_number(self, number: int, row: int = 0) -> bytes:
+        """Encrypt a record number.
+
+        Args:
+            number: the record's number.
+            row: which of the record's rows in a channel it stands on. With it no block repeats inside a channel;
+                else the count of repeats would be a mark that a record carries from channel to channel.
+        """
+        return self.seal(number.to_bytes(8, "little") + row.to_bytes(8, "little"))
 
     def open_numbers(self, blocks: bytes) -> Numbers:
         """Decrypt record numbers.
@@ -55,7 +62,7 @@ class BlockCipher:
             IndexCorrupt: a block is not the encryption of a record number under this key.
         """
         halves = np.frombuffer(self.open(blocks), dtype="<i8").reshape(-1, 2)
-        if halves[:, 1].any() or (halves[:, 0] < 0).any():
+        if ((halves[:, 1] < 0) | (halves[:, 1] >= MAX_CHANNELS) | (halves[:, 0] < 0)).any():
             raise IndexCorrupt("an entry of the index does not decrypt; the key is another one or the file is damaged")
         return halves[:, 0]
 

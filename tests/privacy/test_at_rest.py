@@ -7,6 +7,7 @@ as a thief would read it, without a key, and the rows of the index are joined in
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -14,9 +15,10 @@ import struct
 import subprocess
 import sys
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -27,17 +29,21 @@ import pytest
 from mpi.cli import demo
 from mpi.cli.register import register_files
 from mpi.client import Client, PurposeOfUse
+from mpi.domain.changes import Placement
 from mpi.domain.identifiers import LocalIdToken
-from mpi.domain.record import EncodedRecord
+from mpi.domain.identity import Decision
+from mpi.domain.record import ChannelEncoding, EncodedDemographics, EncodedRecord
 from mpi.encoder.encoded_file import read_encoded
 from mpi.encoder.keys import load_key_ring
 from mpi.encoder.sources import SourceRow, fhir, person43
 from mpi.encoder.tokens import Tokeniser
 from mpi.errors import IndexCorrupt
 from mpi.index.lmdb_index import Index
+from mpi.index.projector import project
 from mpi.index.sealing import BLOCK, Sealer
 from mpi.service.keys import open_service_keys
-from tests.building import th_v1
+from mpi.store.sql import Change
+from tests.building import AT_REST_SECRET, th_v1
 
 ROOT = Path(__file__).parent.parent.parent
 PERSONS, SEED = 150, 11
@@ -69,7 +75,7 @@ class Needles:
 
 def raw_texts(folder: Path) -> dict[str, set[str]]:
     """Names and numbers of the raw extracts, as they are written there and as bare digits."""
-    texts: dict[str, set[str]] = {"given": set(), "family": set(), "national_id": set(), "passport": set(), "phone": set()}
+    texts: dict[str, set[str]] = {kind: set() for kind in ("given", "family", "national_id", "passport", "phone")}
     for code, (source, file) in FACILITIES.items():
         read = {"person43": person43.read, "fhir": fhir.read}[source]
         for row in read(folder / "population" / code / file):
@@ -109,10 +115,8 @@ def written_forms(text: str) -> set[bytes]:
     """A text's bytes in the encodings that systems here write; escapes of JSON count as one."""
     forms = {text.encode("utf-8"), text.encode("utf-16-le"), text.encode("utf-16-be")}
     forms |= {json.dumps(text)[1:-1].encode(), text.lower().encode("utf-8")}
-    try:
+    with suppress(UnicodeEncodeError):
         forms.add(text.encode("cp874"))
-    except UnicodeEncodeError:
-        pass
     return forms
 
 
@@ -209,10 +213,8 @@ class Tap:
     def close(self) -> None:
         # close() alone does not wake a thread that waits in accept()
         for end in (self._listener, *self._open):
-            try:
+            with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             end.close()
         for thread in self._threads:
             thread.join(10)
@@ -415,9 +417,9 @@ def candidate_rows(folder: Path, back: int = 0) -> list[CandidateRow]:
     return Pages(folder / "data" / "index" / "data.mdb", back).candidates()
 
 
-def with_the_key(folder: Path, rows: Iterable[CandidateRow]) -> Truth:
+def with_the_key(at_rest: bytes, rows: Iterable[CandidateRow]) -> Truth:
     """What the holder of the key reads: a row's channel is the one whose cipher opens its block."""
-    sealer = Sealer(open_service_keys(folder / "centre-keys" / "service.json").at_rest)
+    sealer = Sealer(at_rest)
     channels = th_v1().profile.channel_names()
     truth = {}
     for row in rows:
@@ -433,7 +435,7 @@ def with_the_key(folder: Path, rows: Iterable[CandidateRow]) -> Truth:
 
 @pytest.fixture(scope="module")
 def truth(world: Path) -> Truth:
-    return with_the_key(world, candidate_rows(world))
+    return with_the_key(open_service_keys(world / "centre-keys" / "service.json").at_rest, candidate_rows(world))
 
 
 def by_channel(truth: Truth) -> dict[str, list[CandidateRow]]:
@@ -486,6 +488,12 @@ def same_rank(truth: Truth, key: Callable[[CandidateRow], object]) -> Iterator[G
             yield row, theirs[place * len(theirs) // len(ours)]
 
 
+def newest_side_by_side(rows: Iterable[CandidateRow]) -> Iterator[Guess]:
+    """A write takes new pages one after the other, so what was written last on each may be of one record."""
+    newest = [row for row in rows if row.written == row.on_page - 1]
+    yield from ((a, b) for a, b in neighbours(newest, lambda row: row.page) if b.page == a.page + 1)
+
+
 def distance(ours: CandidateRow, theirs: Sequence[CandidateRow]) -> CandidateRow:
     """The row with the nearest vector."""
     bits = np.frombuffer(b"".join(row.vector for row in theirs), np.uint8).reshape(len(theirs), -1)
@@ -522,6 +530,7 @@ ATTACKS: dict[str, Attack] = {
         for a, b in neighbours(truth, lambda row: (row.page, row.written, row.block))
         if a.page == b.page and b.written == a.written + 1
     ),
+    "newest rows of pages side by side": lambda truth: newest_side_by_side(truth),
     "same row of a page": lambda truth: (
         (a, b)
         for a, b in neighbours(truth, lambda row: (row.written, row.page))
@@ -594,7 +603,7 @@ def test_the_store_does_not_join_the_index(world: Path, truth: Truth) -> None:
             assert right <= most_by_chance(guesses, 1 / len(kept)), (order, place)
     index = (world / "data" / "index" / "data.mdb").read_bytes()
     for _, ref, digest, eid, payload in kept:
-        for part in (ref[:NAME_BYTES], digest[:NAME_BYTES], payload[12:28], payload[-16:], bytes.fromhex(eid.replace("-", ""))):
+        for part in (ref[:NAME_BYTES], digest[:NAME_BYTES], payload[12:28], payload[-16:], uuid.UUID(eid).bytes):
             assert part not in index
         assert eid.encode() not in index
 
@@ -607,18 +616,52 @@ def test_rows_of_one_channel_show_no_number_of_rows(truth: Truth) -> None:
     assert right <= most_by_chance(guesses, chance(truth)), f"{right} of {guesses} right"
 
 
+def made_up(number: int) -> EncodedRecord:
+    """A record of random bits with a row in each of five channels: the index does not look into them."""
+    channels = tuple(ChannelEncoding(channel, os.urandom(32), os.urandom(128)) for channel in "ABCDE")
+    demographics = EncodedDemographics("th-v1", bytes(32), "1-00000000", (), channels)
+    return EncodedRecord("10661", number.to_bytes(32, "big"), b"pointer", demographics)
+
+
+def grow(index: Index, first: int, count: int) -> None:
+    """Add records to an index as one transaction of the store brings them."""
+    changes = []
+    for number in range(first, first + count):
+        placement = Placement(number, str(uuid.uuid4()), "", Decision.NEW, None, "alone", "")
+        changes.append(Change(number, placement, made_up(number), None))
+    project(index, changes)
+
+
+@pytest.mark.parametrize(("batches", "size"), [(1, 100), (25, 4)])
+def test_order_of_writing_does_not_join_rows(tmp_path: Path, batches: int, size: int) -> None:
+    """Small batches written to an index of some size leave no trace in its pages of which rows came together."""
+    index = Index(tmp_path / "index", AT_REST_SECRET)
+    try:
+        grow(index, 1, 3000)
+        for batch in range(batches):
+            grow(index, 3001 + batch * size, size)
+    finally:
+        index.close()
+    known = with_the_key(AT_REST_SECRET, Pages(tmp_path / "index" / "data.mdb").candidates())
+    share = chance(known)
+    for attack in ("newest rows of pages side by side", "same row of a page", "neighbours by writing on the page"):
+        right, guesses = scored(known, ATTACKS[attack](known))
+        assert right <= most_by_chance(guesses, share), f"{attack}: {right} of {guesses} right"
+
+
 def test_the_last_write_does_not_stand_out(world: Path, tmp_path: Path) -> None:
     """The snapshot before the last write, which LMDB leaves in the file, does not show the rows of one record."""
     records = records_of(world, "10661")[:40]
     keys = world / "keys" / "10661"
-    with plain_server(tmp_path / "centre", str(keys / "epochs.json")) as address:
-        with Client(address=address, certificates=None) as client:
-            for record in records:
-                client.register(record)
     folder = tmp_path / "centre"
-    (folder / "data-keys").rename(folder / "centre-keys")
+    with (
+        plain_server(folder, str(keys / "epochs.json")) as address,
+        Client(address=address, certificates=None) as client,
+    ):
+        for record in records:
+            client.register(record)
     now, before = candidate_rows(folder), candidate_rows(folder, back=1)
-    known = with_the_key(folder, now)
+    known = with_the_key(open_service_keys(folder / "data-keys" / "service.json").at_rest, now)
     old = {(row.name, row.block) for row in before}
     fresh = [row for row in now if (row.name, row.block) not in old]
     right, guesses = scored(known, combinations(fresh, 2))
