@@ -129,7 +129,9 @@ def _show(located: Located, ring: KeyRing | None) -> None:
     if not located.identities:
         console.print("nothing is held under this key")
         return
-    table = Table("enterprise id", "facility", "local id", "pointer")
+    table = Table("enterprise id", "facility", "local id")
+    # A pointer is only of use whole, so it gets a column that wraps instead of being cut.
+    table.add_column("pointer", overflow="fold")
     for identity in located.identities:
         for at in identity.locations:
             table.add_row(identity.eid, at.facility, _local_id(at, ring) or "", at.pointer.hex())
