@@ -58,7 +58,7 @@ def test_the_quickstart_runs_as_it_stands(tmp_path: Path) -> None:
         try:
             assert server.stdout is not None
             assert port.encode() in server.stdout.readline()
-            assert re.search(r"[0-9a-f-]{36}.*10661", said(after))
+            assert re.search(r"\n[0-9a-f-]{36}\n  10661  pointer [0-9a-f]+\n", said(after))
         finally:
             server.terminate()
             server.wait(30)

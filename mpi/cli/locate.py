@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from mpi.client import Client, Located, PurposeOfUse
 from mpi.domain.identifiers import EnterpriseId, LocateKey
@@ -125,14 +123,13 @@ def _figures(located: Located, ring: KeyRing | None) -> dict[str, object]:
 
 
 def _show(located: Located, ring: KeyRing | None) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    # Plain lines: an id or a pointer is of use only whole, and a table would cut it on a narrow terminal.
     if not located.identities:
-        console.print("nothing is held under this key")
-        return
-    table = Table("enterprise id", "facility", "local id")
-    # A pointer is only of use whole, so it gets a column that wraps instead of being cut.
-    table.add_column("pointer", overflow="fold")
+        typer.echo("nothing is held under this key")
     for identity in located.identities:
+        typer.echo(identity.eid)
         for at in identity.locations:
-            table.add_row(identity.eid, at.facility, _local_id(at, ring) or "", at.pointer.hex())
-    console.print(table)
+            local_id = _local_id(at, ring)
+            typer.echo(
+                f"  {at.facility}  " + (f"local id {local_id}  " if local_id else "") + f"pointer {at.pointer.hex()}"
+            )
