@@ -321,15 +321,17 @@ class _Stream:
         self._requests.put(None)
         self._call.cancel()
         self._reader.join()
+        # The call takes its lock once more when it is freed. At the interpreter's end a thread of gRPC's may be frozen
+        # with that lock, so the call must be freed now: nothing may refer to it any longer, its own traceback included.
+        del self._call
 
     def _read(self) -> None:
-        end: grpc.RpcError | None = None
         try:
             for response in self._call:
                 self._responses.put(response)
+            self._responses.put(None)
         except grpc.RpcError as error:
-            end = error
-        self._responses.put(end)
+            self._responses.put(error.with_traceback(None))
 
 
 def _batch(response: registry_pb2.RegisterBatchResponse) -> BatchRegistered:
