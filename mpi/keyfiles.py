@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,26 @@ def write_key_file(path: Path, content: dict[str, Any]) -> None:
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_key_file(path: Path, content: dict[str, Any]) -> None:
+    """Put a new content in the place of a key file's old one; at every moment one of the two is whole on disk.
+
+    Raises:
+        KeyRingUnusable: the folder cannot be written.
+    """
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    write_key_file(fresh, content)
+    try:
+        fresh.replace(path)
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise KeyRingUnusable(path, error.strerror or "cannot be written") from None
 
 
 def read_key_file(path: Path) -> dict[str, Any]:

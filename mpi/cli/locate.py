@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from mpi.client import Client, Located, PurposeOfUse
 from mpi.domain.identifiers import EnterpriseId, LocateKey
-from mpi.domain.identity import Location
+from mpi.domain.identity import Identity, Location
 from mpi.encoder.identifiers import IdentifierRejected, parse_national_id
-from mpi.encoder.keys import KeyRing, load_key_ring
+from mpi.encoder.keys import KeyRing, Keys, load_key_ring, load_lookup_keys
 from mpi.encoder.tokens import PointerBox, Tokeniser
-from mpi.errors import ConfigInvalid, InputRejected
+from mpi.errors import ConfigInvalid, InputRejected, RecordRejected
 
 STANDARD_INPUT = "-"
 
@@ -37,7 +38,8 @@ def run(
         server: address and port.
         purpose: a word of HL7 PurposeOfUse, such as "TREAT".
         certs: folder of the client's certificate; None speaks plain text to this machine.
-        keys: folder of the caller's key ring; needed for numbers and local ids, which leave here as tokens only.
+        keys: the caller's key ring, or its look-up keys alone; needed for numbers and local ids, which leave here as
+            tokens only.
         national_id: 13-digit number or G code; "-" reads it from standard input, so that no process list shows it.
         facility: facility code, together with `local_id`.
         local_id: the facility's own number of the person; "-" as for `national_id`.
@@ -48,20 +50,20 @@ def run(
         MpiError: an argument, the key ring or the server refuses.
     """
     reason = _purpose(purpose)
-    ring = load_key_ring(keys) if keys else None
-    key = locate_key(ring, national_id, facility, local_id, eid)
+    ring = load_key_ring(keys) if keys and keys.is_dir() else None
+    look_up = locate_keys(load_lookup_keys(keys) if keys else (), national_id, facility, local_id, eid)
     with Client(address=server, certificates=certs) as client:
-        located = client.locate(key, reason)
+        located = _locate(client, look_up, reason)
     if as_json:
         typer.echo(json.dumps(_figures(located, ring), ensure_ascii=False))
     else:
         _show(located, ring)
 
 
-def locate_key(
-    ring: KeyRing | None, national_id: str | None, facility: str | None, local_id: str | None, eid: str | None
-) -> LocateKey:
-    """Make the look-up key from what was given; exactly one way to name a person must be.
+def locate_keys(
+    epochs: Sequence[Keys], national_id: str | None, facility: str | None, local_id: str | None, eid: str | None
+) -> list[LocateKey]:
+    """Make the look-up keys from what was given, one for each key epoch; exactly one way to name a person must be.
 
     Raises:
         ConfigInvalid: none or several ways were given, or the key ring that one needs is missing.
@@ -70,19 +72,33 @@ def locate_key(
     if sum((national_id is not None, local_id is not None or facility is not None, eid is not None)) != 1:
         raise ConfigInvalid("key", "give one of --national-id, --facility with --local-id, or --eid")
     if eid is not None:
-        return EnterpriseId(eid)
-    if ring is None:
+        return [EnterpriseId(eid)]
+    if not epochs:
         raise ConfigInvalid("--keys", "is needed: numbers and local ids leave this machine as tokens only")
-    tokens = Tokeniser(ring.current)
+    tokens = [Tokeniser(epoch) for epoch in reversed(epochs)]
     if national_id is None:
         if facility is None or local_id is None:
             raise ConfigInvalid("key", "--facility and --local-id go together")
-        return tokens.local_id(facility, _typed(local_id))
+        typed = _typed(local_id)
+        return [each.local_id(facility, typed) for each in tokens]
     try:
         number = parse_national_id(_typed(national_id))
     except IdentifierRejected as rejected:
         raise InputRejected(f"--national-id is not usable: {rejected.flag.value}") from None
-    return tokens.identifier(number.kind, number.value)
+    return [each.identifier(number.kind, number.value) for each in tokens]
+
+
+def _locate(client: Client, keys: Sequence[LocateKey], reason: PurposeOfUse) -> Located:
+    """Look up under every epoch: while it is being changed some facilities have registered under one of them only."""
+    if len(keys) == 1:
+        return client.locate(keys[0], reason)
+    answer = client.batch_locate(keys, reason)
+    found: dict[str, Identity] = {}
+    for identities in answer.answers:
+        if isinstance(identities, RecordRejected):
+            raise identities
+        found.update({identity.eid: identity for identity in identities})
+    return Located(tuple(found[eid] for eid in sorted(found)), answer.revision)
 
 
 def _typed(argument: str) -> str:

@@ -9,6 +9,9 @@ from mpi.domain.identifiers import IdentifierToken
 MAX_TOKENS = 16
 MAX_CHANNELS = 32
 MAX_POINTER_BYTES = 256
+MAX_SEALED_VIEW_BYTES = 1024
+SEALED_VIEW_HEADER_BYTES = 10
+"""Version, masking and key of a sealed view: what is the same when the same is sealed again; the rest is random."""
 MAX_BATCH = 1000
 
 
@@ -49,6 +52,22 @@ class EncodedDemographics:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class EarlierEncoding:
+    """The same record under the key epoch before, as facilities send it while the epoch is being changed.
+
+    Attributes:
+        local_id_token: keyed hash of facility and local id under the earlier epoch.
+        demographics: what matching sees under the earlier epoch.
+    """
+
+    local_id_token: bytes
+    demographics: EncodedDemographics
+
+    def __repr__(self) -> str:
+        return f"EarlierEncoding({self.demographics!r})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class EncodedRecord:
     """One facility's record of one person.
 
@@ -57,12 +76,20 @@ class EncodedRecord:
         local_id_token: keyed hash of facility and local id; finds the record again.
         pointer: the local id encrypted with a key that only the facility holds.
         demographics: what matching sees.
+        earlier: the record under the epoch before; None outside a change of epochs.
+        sealed_view: masked display fields that only a steward's key opens; empty where a facility reveals nothing.
     """
 
     facility: str
     local_id_token: bytes
     pointer: bytes
     demographics: EncodedDemographics
+    earlier: EarlierEncoding | None = None
+    sealed_view: bytes = b""
+
+    def encodings(self) -> tuple[EncodedDemographics, ...]:
+        """Demographics under every epoch that the record was encoded with, the newest first."""
+        return (self.demographics,) if self.earlier is None else (self.demographics, self.earlier.demographics)
 
     def __repr__(self) -> str:
         return f"EncodedRecord({self.facility}, {self.demographics!r})"

@@ -7,22 +7,53 @@ A key ring is a folder::
     epochs.json    names of the epochs, public: the index is told to accept them
 
 Every key in use is derived from a secret for one purpose, so that a party can be given the key of one purpose and
-no other. An epoch's name ends in a fingerprint of its secret: two rings with different secrets can never be taken
-for one.
+no other: `export_lookup_keys` writes those that numbers are looked up with. An epoch's name ends in a fingerprint of
+its secret: two rings with different secrets can never be taken for one.
+
+An epoch is changed in a window: `rotate` begins a new epoch beside the old one, records are encoded under both until
+every facility has the new one, and `retire` ends the old one. Pointers are this facility's own affair and stay.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from mpi.domain.identifiers import IdentifierKind
 from mpi.errors import KeyRingUnusable
-from mpi.keyfiles import KEY_BYTES, derive, read_key_file, secret_bytes, secret_text, write_key_file
+from mpi.keyfiles import (
+    KEY_BYTES,
+    derive,
+    read_key_file,
+    replace_key_file,
+    secret_bytes,
+    secret_text,
+    write_key_file,
+)
 
 POINTER_SECRET_BYTES = 64
 LINKAGE, POINTER, EPOCHS = "linkage.json", "pointer.json", "epochs.json"
+MOST_EPOCHS = 2
+LOOKUP_PURPOSES = (
+    *(f"token/{kind.value}" for kind in IdentifierKind if kind is not IdentifierKind.PHONE),
+    "token/local_id",
+)
+"""What a consumer has to hash for a lookup; no number can be looked up by phone."""
+
+
+class Keys(Protocol):
+    """Keys of one epoch by purpose."""
+
+    @property
+    def name(self) -> str:
+        """Name of the epoch."""
+
+    def derive(self, purpose: str) -> bytes:
+        """Give the 32-byte key of a purpose, such as "token/national_id" or "bucket/A"."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -38,6 +69,28 @@ class Epoch:
 
     def __repr__(self) -> str:
         return f"Epoch({self.name})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LookupKeys:
+    """The keys of one epoch that lookups need, and no other."""
+
+    name: str
+    keys: Mapping[str, bytes]
+
+    def derive(self, purpose: str) -> bytes:
+        """Give the key of a purpose.
+
+        Raises:
+            KeyRingUnusable: these keys are not for that purpose.
+        """
+        try:
+            return self.keys[purpose]
+        except KeyError:
+            raise KeyRingUnusable(Path(), f"holds look-up keys only, none for {purpose}") from None
+
+    def __repr__(self) -> str:
+        return f"LookupKeys({self.name})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -76,13 +129,85 @@ def new_key_ring(folder: Path, join: Path | None = None) -> KeyRing:
     else:
         epochs = _read_epochs(join / LINKAGE)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    written = [{"name": epoch.name, "secret": secret_text(epoch.secret)} for epoch in epochs]
-    write_key_file(folder / LINKAGE, {"epochs": written})
+    write_key_file(folder / LINKAGE, _linkage(epochs))
     pointer_secret = secrets.token_bytes(POINTER_SECRET_BYTES)
     write_key_file(folder / POINTER, {"secret": secret_text(pointer_secret)})
-    public = json.dumps({"epochs": [epoch.name for epoch in epochs]}, indent=1)
-    (folder / EPOCHS).write_text(public + "\n", encoding="utf-8")
+    _publish(folder, epochs)
     return KeyRing(tuple(epochs), pointer_secret)
+
+
+def rotate(folder: Path, join: Path | None = None) -> KeyRing:
+    """Begin a new epoch beside the present one.
+
+    Args:
+        folder: the key ring.
+        join: the key ring of a facility that has the new epoch already, which is taken over; without it this is the
+            facility that begins it.
+
+    Raises:
+        KeyRingUnusable: the ring is unusable or has two epochs already, or `join` does not continue it.
+    """
+    ring = load_key_ring(folder)
+    if len(ring.epochs) == MOST_EPOCHS:
+        raise KeyRingUnusable(folder, "is changing epochs already; end that with `mpi keys retire` first")
+    if join is None:
+        secret = secrets.token_bytes(KEY_BYTES)
+        fresh = Epoch(_epoch_name(_number(ring.current) + 1, secret), secret)
+    else:
+        fresh = _read_epochs(join / LINKAGE)[-1]
+        if _number(fresh) != _number(ring.current) + 1:
+            raise KeyRingUnusable(join, f"has epoch {fresh.name}, which does not follow {ring.current.name}")
+    return _replace(folder, [*ring.epochs, fresh], ring.pointer_secret)
+
+
+def retire(folder: Path) -> KeyRing:
+    """End the earlier of two epochs: its secret is deleted, and records are encoded under the newer one alone.
+
+    Raises:
+        KeyRingUnusable: the ring is unusable or has one epoch only.
+    """
+    ring = load_key_ring(folder)
+    if len(ring.epochs) < MOST_EPOCHS:
+        raise KeyRingUnusable(folder, "has one epoch only; a new one is begun with `mpi keys rotate`")
+    return _replace(folder, [ring.current], ring.pointer_secret)
+
+
+def export_lookup_keys(folder: Path, out: Path) -> tuple[LookupKeys, ...]:
+    """Write the keys that a consumer needs to look numbers up, and no key that encodes or opens anything.
+
+    Raises:
+        KeyRingUnusable: the ring is unusable, or `out` is there already.
+    """
+    epochs = _read_epochs(folder / LINKAGE)
+    exported = tuple(
+        LookupKeys(epoch.name, {purpose: epoch.derive(purpose) for purpose in LOOKUP_PURPOSES}) for epoch in epochs
+    )
+    written = [
+        {"name": epoch.name, "keys": {purpose: secret_text(key) for purpose, key in epoch.keys.items()}}
+        for epoch in exported
+    ]
+    write_key_file(out, {"lookup_epochs": written})
+    return exported
+
+
+def load_lookup_keys(path: Path) -> tuple[Keys, ...]:
+    """Read the keys for lookups, from the oldest epoch on: a key ring's folder, or a file of `export_lookup_keys`.
+
+    Raises:
+        KeyRingUnusable: missing, malformed, or open to others.
+    """
+    if path.is_dir():
+        return tuple(_read_epochs(path / LINKAGE))
+    entries = read_key_file(path).get("lookup_epochs")
+    if not isinstance(entries, list) or not entries:
+        raise KeyRingUnusable(path, "holds no look-up keys")
+    found = []
+    for entry in entries:
+        name, keys = (entry.get("name"), entry.get("keys")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(name, str) or not isinstance(keys, dict):
+            raise KeyRingUnusable(path, "holds no look-up keys")
+        found.append(LookupKeys(name, {each: secret_bytes(path, key, KEY_BYTES) for each, key in keys.items()}))
+    return tuple(found)
 
 
 def load_key_ring(folder: Path) -> KeyRing:
@@ -96,6 +221,25 @@ def load_key_ring(folder: Path) -> KeyRing:
     return KeyRing(tuple(epochs), secret_bytes(path, read_key_file(path).get("secret"), POINTER_SECRET_BYTES))
 
 
+def _replace(folder: Path, epochs: Sequence[Epoch], pointer_secret: bytes) -> KeyRing:
+    replace_key_file(folder / LINKAGE, _linkage(epochs))
+    _publish(folder, epochs)
+    return KeyRing(tuple(epochs), pointer_secret)
+
+
+def _linkage(epochs: Sequence[Epoch]) -> dict[str, object]:
+    return {"epochs": [{"name": epoch.name, "secret": secret_text(epoch.secret)} for epoch in epochs]}
+
+
+def _publish(folder: Path, epochs: Sequence[Epoch]) -> None:
+    public = json.dumps({"epochs": [epoch.name for epoch in epochs]}, indent=1)
+    (folder / EPOCHS).write_text(public + "\n", encoding="utf-8")
+
+
+def _number(epoch: Epoch) -> int:
+    return int(epoch.name.partition("-")[0])
+
+
 def _epoch_name(number: int, secret: bytes) -> str:
     return f"{number}-{derive(secret, 'epoch-name', 4).hex()}"
 
@@ -104,6 +248,8 @@ def _read_epochs(path: Path) -> list[Epoch]:
     entries = read_key_file(path).get("epochs")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise KeyRingUnusable(path, "holds no epochs")
+    if len(entries) > MOST_EPOCHS:
+        raise KeyRingUnusable(path, f"holds more than {MOST_EPOCHS} epochs")
     epochs = []
     for entry in entries:
         secret = secret_bytes(path, entry.get("secret"), KEY_BYTES)

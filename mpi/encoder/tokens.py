@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
-from mpi.encoder.keys import Epoch
+from mpi.encoder.keys import Keys
 from mpi.errors import InputRejected
 
 _PAD = 32
@@ -18,18 +19,17 @@ _PAD = 32
 class Tokeniser:
     """Makes the tokens of one epoch: HMAC-SHA256 under a key of its own for each kind of number."""
 
-    def __init__(self, epoch: Epoch) -> None:
-        self._keys = {kind: epoch.derive(f"token/{kind.value}") for kind in IdentifierKind}
-        self._local_id_key = epoch.derive("token/local_id")
+    def __init__(self, keys: Keys) -> None:
+        self._derive = functools.cache(keys.derive)
 
     def identifier(self, kind: IdentifierKind, value: str) -> IdentifierToken:
         """Token of a normalised number; a passport's value is its country, a colon and its number."""
-        return IdentifierToken(kind, hmac.digest(self._keys[kind], value.encode(), "sha256"))
+        return IdentifierToken(kind, hmac.digest(self._derive(f"token/{kind.value}"), value.encode(), "sha256"))
 
     def local_id(self, facility: str, local_id: str) -> LocalIdToken:
         """Token of a facility's local id: the same local id at two facilities gives two tokens."""
         message = f"{facility}\x1f{local_id}".encode()
-        return LocalIdToken(hmac.digest(self._local_id_key, message, "sha256"))
+        return LocalIdToken(hmac.digest(self._derive("token/local_id"), message, "sha256"))
 
 
 class PointerBox:

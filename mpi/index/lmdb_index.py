@@ -30,7 +30,7 @@ import numpy as np
 
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Identity, Location
-from mpi.domain.record import EncodedRecord
+from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import IndexCorrupt
 from mpi.index.sealing import BLOCK, Numbers, Sealer
 from mpi.linkage.comparison import Vectors
@@ -48,29 +48,47 @@ _U64 = struct.Struct(">Q")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Member:
-    """One record of an identity, as matching and locating need it."""
+class MemberEncoding:
+    """What a record has under one key epoch: its name, its numbers, and the names of its channels."""
 
-    number: int
-    location: Location
+    epoch: str
     local_id: LocalIdToken
     tokens: tuple[IdentifierToken, ...]
     channels: frozenset[str]
 
     @classmethod
+    def of(cls, local_id_token: bytes, demographics: EncodedDemographics) -> MemberEncoding:
+        """Take from an encoding what the index keeps of it."""
+        return cls(
+            demographics.key_epoch,
+            LocalIdToken(local_id_token),
+            demographics.tokens,
+            frozenset(encoding.channel for encoding in demographics.channels),
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Member:
+    """One record of an identity, as matching and locating need it; encodings from the newest epoch on."""
+
+    number: int
+    location: Location
+    encodings: tuple[MemberEncoding, ...]
+
+    @classmethod
     def of(cls, number: int, record: EncodedRecord) -> Member:
         """Take from a record what the index keeps of a member."""
-        return cls(
-            number,
-            Location(record.facility, record.pointer),
-            LocalIdToken(record.local_id_token),
-            record.demographics.tokens,
-            frozenset(encoding.channel for encoding in record.demographics.channels),
-        )
+        encodings = [MemberEncoding.of(record.local_id_token, record.demographics)]
+        if record.earlier is not None:
+            encodings.append(MemberEncoding.of(record.earlier.local_id_token, record.earlier.demographics))
+        return cls(number, Location(record.facility, record.pointer), tuple(encodings))
 
     def look_up_keys(self) -> list[TokenKey]:
         """Look-up keys that lead to this member's identity."""
-        return [self.local_id, *self.tokens]
+        keys: list[TokenKey] = []
+        for encoding in self.encodings:
+            keys += (encoding.local_id, *encoding.tokens)
+        return keys
 
 
 class Index:
@@ -248,7 +266,7 @@ class IndexWriter(IndexReader):
 
     def _candidate_rows(self, number: int, record: EncodedRecord) -> Iterator[tuple[bytes, bytes]]:
         rows: Counter[str] = Counter()
-        for encoding in record.demographics.channels:
+        for encoding in (each for demographics in record.encodings() for each in demographics.channels):
             channel = encoding.channel
             key = self._sealer.name("candidates", channel.encode(), encoding.bucket)
             yield key, self._sealer.channel(channel).seal_number(number, rows[channel]) + encoding.vector
@@ -276,10 +294,11 @@ def _pack_members(members: Sequence[Member]) -> bytes:
             _U64.pack(member.number),
             member.location.facility.encode(),
             member.location.pointer,
-            member.local_id.value,
-            " ".join(sorted(member.channels)).encode(),
-            *(part for token in member.tokens for part in (token.kind.value.encode(), token.value)),
         ]
+        for each in member.encodings:
+            fields += [each.epoch.encode(), each.local_id.value, " ".join(sorted(each.channels)).encode()]
+            fields.append(_U16.pack(len(each.tokens)))
+            fields += [part for token in each.tokens for part in (token.kind.value.encode(), token.value)]
         parts.append(_U16.pack(len(fields)) + b"".join(_U16.pack(len(field)) + field for field in fields))
     return b"".join(parts)
 
@@ -295,17 +314,17 @@ def _unpack_members(packed: bytes) -> list[Member]:
             at += _U16.size
             fields.append(packed[at : at + length])
             at += length
-        number, facility, pointer, local_id, channels, *tokens = fields
-        members.append(
-            Member(
-                int(_U64.unpack(number)[0]),
-                Location(facility.decode(), pointer),
-                LocalIdToken(local_id),
-                tuple(
-                    IdentifierToken(IdentifierKind(kind.decode()), value)
-                    for kind, value in zip(tokens[::2], tokens[1::2], strict=True)
-                ),
-                frozenset(channels.decode().split()),
-            )
-        )
+        number, facility, pointer, *rest = fields
+        location = Location(facility.decode(), pointer)
+        members.append(Member(int(_U64.unpack(number)[0]), location, tuple(_unpack_encodings(iter(rest)))))
     return members
+
+
+def _unpack_encodings(fields: Iterator[bytes]) -> Iterator[MemberEncoding]:
+    for epoch in fields:
+        local_id, channels = LocalIdToken(next(fields)), frozenset(next(fields).decode().split())
+        tokens = tuple(
+            IdentifierToken(IdentifierKind(next(fields).decode()), next(fields))
+            for _ in range(_U16.unpack(next(fields))[0])
+        )
+        yield MemberEncoding(epoch.decode(), local_id, tokens, channels)

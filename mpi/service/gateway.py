@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
-from mpi.domain.record import ChannelEncoding, EncodedDemographics, EncodedRecord
+from mpi.domain.record import (
+    SEALED_VIEW_HEADER_BYTES,
+    ChannelEncoding,
+    EarlierEncoding,
+    EncodedDemographics,
+    EncodedRecord,
+)
 from mpi.errors import Reason, RecordRejected
 from mpi.keyfiles import derive
 from mpi.rules import Profile
@@ -41,11 +48,17 @@ class Gateway:
         Raises:
             RecordRejected: wrong profile, unknown epoch or channel, or a vector of the wrong length.
         """
+        earlier = record.earlier
+        if earlier is not None and earlier.demographics.key_epoch == record.demographics.key_epoch:
+            raise RecordRejected(Reason.RECORD_MALFORMED, "earlier.demographics.key_epoch", "is the record's own epoch")
         return EncodedRecord(
             record.facility,
-            self.local_id(LocalIdToken(record.local_id_token)).value,
+            self._local_id_token(record.local_id_token),
             record.pointer,
             self.demographics(record.demographics),
+            earlier
+            and EarlierEncoding(self._local_id_token(earlier.local_id_token), self.demographics(earlier.demographics)),
+            record.sealed_view,
         )
 
     def demographics(self, demographics: EncodedDemographics) -> EncodedDemographics:
@@ -61,7 +74,8 @@ class Gateway:
 
     def content_digest(self, record: EncodedRecord) -> bytes:
         """Keyed digest of a record as it arrived, 32 bytes: equal for equal content, and nothing else is kept of it."""
-        return hmac.digest(self._content, pack_record(record), "sha256")
+        sealed_alike = replace(record, sealed_view=record.sealed_view[:SEALED_VIEW_HEADER_BYTES])
+        return hmac.digest(self._content, pack_record(sealed_alike), "sha256")
 
     def identifier(self, token: IdentifierToken) -> IdentifierToken:
         """Re-key the token of a number."""
@@ -69,7 +83,10 @@ class Gateway:
 
     def local_id(self, token: LocalIdToken) -> LocalIdToken:
         """Re-key the token of a local id."""
-        return LocalIdToken(hmac.digest(self._local_id, token.value, "sha256"))
+        return LocalIdToken(self._local_id_token(token.value))
+
+    def _local_id_token(self, value: bytes) -> bytes:
+        return hmac.digest(self._local_id, value, "sha256")
 
     def _check(self, demographics: EncodedDemographics) -> None:
         profile = self._profile

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from mpi.domain.identifiers import IdentifierToken
+from mpi.domain.identifiers import IdentifierKind, IdentifierToken
 from mpi.domain.identity import Decision, MatchCandidate
 from mpi.domain.record import EncodedDemographics
-from mpi.index.lmdb_index import Index, Member
+from mpi.index.lmdb_index import Index, Member, MemberEncoding
 from mpi.index.sealing import Numbers
 from mpi.linkage.comparison import Vectors, similarities
 from mpi.linkage.decision import Candidate, Decider, Outcome
@@ -21,6 +21,8 @@ from mpi.service.gateway import Gateway
 
 Shares = npt.NDArray[np.float64]
 """Hamming similarities, row by row."""
+Met = dict[tuple[str, str], list[tuple[Numbers, Shares]]]
+"""Records met in shared buckets, with their similarities, by key epoch and channel."""
 
 
 class Held(Protocol):
@@ -52,33 +54,35 @@ class Matching:
         self._channels = frozenset(channel.name for channel in profile.channels if not channel.confirms)
         self._confirming = frozenset(channel.name for channel in profile.channels if channel.confirms)
 
-    def candidates(self, held: Held, demographics: EncodedDemographics, leave_out: int = 0) -> list[Candidate]:
+    def candidates(self, held: Held, encodings: Sequence[EncodedDemographics], leave_out: int = 0) -> list[Candidate]:
         """Find and weigh every identity worth a look.
 
         Args:
             held: the records that are held.
-            demographics: whom to look for, re-keyed by the gateway.
+            encodings: whom to look for, re-keyed by the gateway, under one key epoch or two, the newest first.
             leave_out: number of a record that is not compared, 0 for none: a record that is being revised.
         """
-        similar, everything = self._similar(held, demographics, self._channels)
+        similar, everything = self._similar(held, encodings, self._channels)
         eids = {held.eid_of(number) for number in similar if number != leave_out}
-        for token in demographics.tokens:
+        for token in (token for demographics in encodings for token in demographics.tokens):
             if token.kind in self._finding:
                 sharing = held.eids(token)
                 if len(sharing) <= self._model.decision.most_sharing:
                     eids.update(sharing)
-        ours = Features.of(demographics.tokens, frozenset(e.channel for e in demographics.channels))
+        ours = {
+            each.key_epoch: Features.of(each.tokens, frozenset(e.channel for e in each.channels)) for each in encodings
+        }
         found = []
         for eid in sorted(eids):
-            members = [member for member in held.members(eid) if member.number != leave_out]
+            members = _comparable(held.members(eid), ours, leave_out)
             if members:
                 found.append(self._candidate(eid, members, ours, everything, self._confirming))
         doubtful = [place for place, candidate in enumerate(found) if self._unconfirmed(candidate.score)]
         if doubtful and self._confirming:
-            _, more = self._similar(held, demographics, self._confirming)
+            _, more = self._similar(held, encodings, self._confirming)
             for place in doubtful:
                 eid = found[place].eid
-                members = [member for member in held.members(eid) if member.number != leave_out]
+                members = _comparable(held.members(eid), ours, leave_out)
                 found[place] = self._candidate(eid, members, ours, {**everything, **more}, frozenset())
         return found
 
@@ -91,50 +95,76 @@ class Matching:
         return any(score.agrees(kind) for kind in self._identifying) and not score.shares_bucket(self._channels)
 
     def _similar(
-        self, held: Held, demographics: EncodedDemographics, channels: frozenset[str]
-    ) -> tuple[set[int], dict[str, list[tuple[Numbers, Shares]]]]:
-        """Numbers of records that are similar enough on a channel, and all similarities by channel."""
+        self, held: Held, encodings: Sequence[EncodedDemographics], channels: frozenset[str]
+    ) -> tuple[set[int], Met]:
+        """Numbers of records that are similar enough on a channel, and all similarities by epoch and channel."""
         similar: set[int] = set()
-        everything: dict[str, list[tuple[Numbers, Shares]]] = {}
-        for encoding in demographics.channels:
-            if encoding.channel not in channels:
-                continue
-            numbers, vectors = held.bucket(encoding.channel, encoding.bucket, self._vector_bytes)
-            if len(numbers):
-                shares = similarities(encoding.vector, vectors)
-                similar.update(numbers[shares >= self._least[encoding.channel]].tolist())
-                everything.setdefault(encoding.channel, []).append((numbers, shares))
+        everything: Met = {}
+        for demographics in encodings:
+            for encoding in demographics.channels:
+                if encoding.channel not in channels:
+                    continue
+                numbers, vectors = held.bucket(encoding.channel, encoding.bucket, self._vector_bytes)
+                if len(numbers):
+                    shares = similarities(encoding.vector, vectors)
+                    similar.update(numbers[shares >= self._least[encoding.channel]].tolist())
+                    everything.setdefault((demographics.key_epoch, encoding.channel), []).append((numbers, shares))
         return similar, everything
 
     def _candidate(
         self,
         eid: str,
         members: Sequence[Member],
-        ours: Features,
-        everything: dict[str, list[tuple[Numbers, Shares]]],
+        ours: Mapping[str, Features],
+        everything: Met,
         leave_out: frozenset[str],
     ) -> Candidate:
         best: Score | None = None
         for member in members:
+            theirs = _shared(member, ours)
+            assert theirs is not None  # noqa: S101 (the members are comparable)
             similarity = {}
-            for channel, parts in everything.items():
+            for (epoch, channel), parts in everything.items():
+                if epoch != theirs.epoch:
+                    continue
                 shares = [share[numbers == member.number] for numbers, share in parts]
                 reached = [float(share.max()) for share in shares if len(share)]
                 if reached:
                     similarity[channel] = max(reached)
-            score = weigh(self._model, ours, Features.of(member.tokens, member.channels), similarity, leave_out)
+            score = weigh(
+                self._model, ours[theirs.epoch], Features.of(theirs.tokens, theirs.channels), similarity, leave_out
+            )
             if best is None or score.weight > best.weight:
                 best = score
         assert best is not None  # noqa: S101 (a candidate has members)
         return Candidate(eid, best, len(members), self._veto(ours, members))
 
-    def _veto(self, ours: Features, members: Iterable[Member]) -> str:
+    def _veto(self, ours: Mapping[str, Features], members: Iterable[Member]) -> str:
         """Name the kind of number, of which a person has only one, that forbids a link; "" for none."""
         for kind in self._model.decision.veto:
-            theirs = {token.value for member in members for token in member.tokens if token.kind is kind}
-            if theirs and kind in ours.numbers and theirs.isdisjoint(ours.numbers[kind]):
+            agreed = [
+                not set(ours[epoch].numbers[kind]).isdisjoint(theirs)
+                for epoch in ours
+                if kind in ours[epoch].numbers and (theirs := _numbers(members, epoch, kind))
+            ]
+            if agreed and not any(agreed):
                 return kind.value
         return ""
+
+
+def _shared(member: Member, ours: Mapping[str, Features]) -> MemberEncoding | None:
+    """What a member has under the newest key epoch that we have as well; None when it cannot be compared."""
+    return next((each for each in member.encodings if each.epoch in ours), None)
+
+
+def _comparable(members: Sequence[Member], ours: Mapping[str, Features], leave_out: int) -> list[Member]:
+    return [member for member in members if member.number != leave_out and _shared(member, ours)]
+
+
+def _numbers(members: Iterable[Member], epoch: str, kind: IdentifierKind) -> set[bytes]:
+    """All numbers of a kind that the members have under an epoch."""
+    encodings = (each for member in members for each in member.encodings if each.epoch == epoch)
+    return {token.value for each in encodings for token in each.tokens if token.kind is kind}
 
 
 class Matcher:
@@ -156,7 +186,7 @@ class Matcher:
         """
         admitted = self._gateway.demographics(demographics)
         with self._index.reading() as reader:
-            candidates = self._matching.candidates(reader, admitted)
+            candidates = self._matching.candidates(reader, [admitted])
         ranked = sorted(candidates, key=lambda c: (-c.score.weight, c.eid))[:limit]
         decision = self._matching.decide(candidates).decision
         return [MatchCandidate(c.eid, c.score.weight, c.score.evidence, c.veto) for c in ranked], decision

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,12 @@ class _Admitted:
 
     record: EncodedRecord
     digest: bytes
-    ref: bytes
+    refs: tuple[bytes, ...]
+    """Names that find the record again: of its own key epoch, then of the one before."""
+
+    def held_as(self, known: Mapping[bytes, StoredRecord]) -> StoredRecord | None:
+        """Find what is stored of this record, under either name."""
+        return next((known[ref] for ref in self.refs if ref in known), None)
 
 
 class Registry:
@@ -58,7 +63,7 @@ class Registry:
             StoreUnusable: nothing of the batch was stored.
         """
         admitted = [self._admit(record) for record in records]
-        refs = [item.ref for item in admitted if isinstance(item, _Admitted)]
+        refs = [ref for item in admitted if isinstance(item, _Admitted) for ref in item.refs]
         # Unchanged records are the bulk of a nightly feed; they need no lock.
         known = self._store.find(refs)
         if all(_unchanged(item, known) for item in admitted if isinstance(item, _Admitted)):
@@ -83,9 +88,9 @@ class Registry:
             rekeyed = self._gateway.record(record)
         except RecordRejected as rejected:
             return rejected
-        return _Admitted(
-            rekeyed, self._gateway.content_digest(record), self._store.ref(rekeyed.facility, rekeyed.local_id_token)
-        )
+        earlier = self._store.earlier_ref(rekeyed)
+        refs = (self._store.ref(rekeyed.facility, rekeyed.local_id_token), *([earlier] if earlier else []))
+        return _Admitted(rekeyed, self._gateway.content_digest(record), refs)
 
     def _catch_up(self, transaction: Transaction) -> None:
         """Bring the index up to the store, in case another process committed and has not projected yet."""
@@ -98,12 +103,12 @@ class Registry:
     def _place(
         self, transaction: Transaction, held: _Overlay, item: _Admitted, known: dict[bytes, StoredRecord]
     ) -> Registration:
-        if _unchanged(item, known):
-            return _registration_of(known[item.ref])
-        before = known.get(item.ref)
+        before = item.held_as(known)
+        if before and before.digest == item.digest:
+            return _registration_of(before)
         number = before.number if before else transaction.new_number()
         replaced = transaction.read(number) if before else None
-        candidates = self._matching.candidates(held, item.record.demographics, leave_out=number)
+        candidates = self._matching.candidates(held, item.record.encodings(), leave_out=number)
         outcome = self._matching.decide(candidates)
         best = outcome.candidate
         if outcome.decision is Decision.LINK and best is not None:
@@ -119,20 +124,25 @@ class Registry:
         if rival and weight is not None:
             transaction.ask(ReviewTask(number, eid, rival, weight, outcome.why))
         held.place(eid, number, item.record, before.eid if before else "")
-        known[item.ref] = StoredRecord(number, eid, item.digest)
+        known.update(dict.fromkeys(item.refs, StoredRecord(number, eid, item.digest)))
         return Registration(eid, outcome.decision, weight, False, outcome.why)
 
 
-def _unchanged(item: _Admitted, known: dict[bytes, StoredRecord]) -> bool:
-    return item.ref in known and known[item.ref].digest == item.digest
+def _unchanged(item: _Admitted, known: Mapping[bytes, StoredRecord]) -> bool:
+    before = item.held_as(known)
+    return before is not None and before.digest == item.digest
 
 
 def _registration_of(stored: StoredRecord) -> Registration:
     return Registration(stored.eid, Decision.LINK, None, True, "unchanged")
 
 
-def _answer(item: _Admitted | RecordRejected, known: dict[bytes, StoredRecord]) -> Registration | RecordRejected:
-    return _registration_of(known[item.ref]) if isinstance(item, _Admitted) else item
+def _answer(item: _Admitted | RecordRejected, known: Mapping[bytes, StoredRecord]) -> Registration | RecordRejected:
+    if isinstance(item, RecordRejected):
+        return item
+    before = item.held_as(known)
+    assert before is not None  # noqa: S101 (asked only when every record is known)
+    return _registration_of(before)
 
 
 class _Overlay:
@@ -182,10 +192,11 @@ class _Overlay:
             self._identity(previous).pop(number, None)
         self._eids[number] = eid
         self._identity(eid)[number] = Member.of(number, record)
-        for encoding in record.demographics.channels:
-            self._buckets.setdefault((encoding.channel, encoding.bucket), []).append((number, encoding.vector))
-        for token in record.demographics.tokens:
-            self._numbers.setdefault(token, set()).add(eid)
+        for demographics in record.encodings():
+            for encoding in demographics.channels:
+                self._buckets.setdefault((encoding.channel, encoding.bucket), []).append((number, encoding.vector))
+            for token in demographics.tokens:
+                self._numbers.setdefault(token, set()).add(eid)
 
     def _identity(self, eid: str) -> dict[int, Member]:
         if eid not in self._members:

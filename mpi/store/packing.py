@@ -10,28 +10,18 @@ import struct
 from collections.abc import Iterator
 
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken
-from mpi.domain.record import ChannelEncoding, EncodedDemographics, EncodedRecord
+from mpi.domain.record import ChannelEncoding, EarlierEncoding, EncodedDemographics, EncodedRecord
 
-_VERSION = b"\x01"
+_VERSION = b"\x02"
 _LENGTH = struct.Struct(">H")
 
 
 def pack_record(record: EncodedRecord) -> bytes:
     """Write a record as bytes; equal records give equal bytes."""
-    demographics = record.demographics
-    fields = [
-        record.facility.encode(),
-        record.local_id_token,
-        record.pointer,
-        demographics.profile.encode(),
-        demographics.profile_digest,
-        demographics.key_epoch.encode(),
-        _LENGTH.pack(len(demographics.tokens)),
-    ]
-    for token in demographics.tokens:
-        fields += [token.kind.value.encode(), token.value]
-    for encoding in demographics.channels:
-        fields += [encoding.channel.encode(), encoding.bucket, encoding.vector]
+    fields = [record.facility.encode(), record.pointer, record.sealed_view]
+    fields += _pack_encoding(record.local_id_token, record.demographics)
+    if record.earlier is not None:
+        fields += _pack_encoding(record.earlier.local_id_token, record.earlier.demographics)
     return _VERSION + b"".join(_LENGTH.pack(len(field)) + field for field in fields)
 
 
@@ -43,27 +33,45 @@ def unpack_record(packed: bytes) -> EncodedRecord:
     """
     if packed[:1] != _VERSION:
         raise ValueError("not a packed record")
-    fields = list(_fields(packed))
-    facility, local_id_token, pointer, profile, digest, epoch, count = fields[:7]
-    rest = fields[7:]
-    (tokens,) = _LENGTH.unpack(count)
-    numbers, channels = rest[: 2 * tokens], rest[2 * tokens :]
-    return EncodedRecord(
-        facility.decode(),
+    fields = _fields(packed)
+    try:
+        facility, pointer, sealed_view = next(fields), next(fields), next(fields)
+        newest = _unpack_encoding(next(fields), fields)
+        local_id_token = next(fields, None)
+        earlier = None if local_id_token is None else _unpack_encoding(local_id_token, fields)
+    except StopIteration:
+        raise ValueError("a packed record is cut short") from None
+    return EncodedRecord(facility.decode(), newest.local_id_token, pointer, newest.demographics, earlier, sealed_view)
+
+
+def _pack_encoding(local_id_token: bytes, demographics: EncodedDemographics) -> list[bytes]:
+    fields = [
         local_id_token,
-        pointer,
+        demographics.profile.encode(),
+        demographics.profile_digest,
+        demographics.key_epoch.encode(),
+        _LENGTH.pack(len(demographics.tokens)),
+        _LENGTH.pack(len(demographics.channels)),
+    ]
+    for token in demographics.tokens:
+        fields += [token.kind.value.encode(), token.value]
+    for encoding in demographics.channels:
+        fields += [encoding.channel.encode(), encoding.bucket, encoding.vector]
+    return fields
+
+
+def _unpack_encoding(local_id_token: bytes, fields: Iterator[bytes]) -> EarlierEncoding:
+    profile, digest, epoch = next(fields), next(fields), next(fields)
+    tokens, channels = (_LENGTH.unpack(next(fields))[0] for _ in range(2))
+    return EarlierEncoding(
+        local_id_token,
         EncodedDemographics(
             profile.decode(),
             digest,
             epoch.decode(),
-            tuple(
-                IdentifierToken(IdentifierKind(kind.decode()), value)
-                for kind, value in zip(numbers[::2], numbers[1::2], strict=True)
-            ),
-            tuple(
-                ChannelEncoding(name.decode(), bucket, vector)
-                for name, bucket, vector in zip(channels[::3], channels[1::3], channels[2::3], strict=True)
-            ),
+            # Lists, because a generator would turn the end of the fields into another error.
+            tuple([IdentifierToken(IdentifierKind(next(fields).decode()), next(fields)) for _ in range(tokens)]),
+            tuple([ChannelEncoding(next(fields).decode(), next(fields), next(fields)) for _ in range(channels)]),
         ),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, DateTime, ForeignKey, Integer, LargeBinary, MetaData, String, Table
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -36,11 +36,15 @@ record = Table(
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("ref", LargeBinary(32), nullable=False, unique=True),
+    Column("earlier_ref", LargeBinary(32), unique=True),
     Column("digest", LargeBinary(32), nullable=False),
     Column("eid", String(36), nullable=False, index=True),
     Column("payload", LargeBinary, nullable=False),
 )
-"""State: every live record and the identity that it belongs to."""
+"""State: every live record and the identity that it belongs to.
+
+`earlier_ref` finds a record by its name under the key epoch before, while the epoch is being changed.
+"""
 
 change = Table(
     "change",

@@ -82,6 +82,10 @@ class Store:
         """Keyed name that finds a facility's record again, 32 bytes."""
         return hmac.digest(self._ref_key, facility.encode() + b"\x1f" + local_id_token, "sha256")
 
+    def earlier_ref(self, record: EncodedRecord) -> bytes | None:
+        """Keyed name of a record under the key epoch before; None outside a change of epochs."""
+        return None if record.earlier is None else self.ref(record.facility, record.earlier.local_id_token)
+
     def head(self) -> int:
         """Revision of the newest change, 0 when there is none."""
         with self._reading() as connection:
@@ -227,6 +231,7 @@ class Transaction:
         row = {
             "number": number,
             "ref": self._store.ref(record.facility, record.local_id_token),
+            "earlier_ref": self._store.earlier_ref(record),
             "digest": digest,
             "eid": placement.eid,
             "payload": self._store._box.seal(f"record/{number}", packed),
@@ -335,10 +340,10 @@ def _find(connection: Connection, refs: Sequence[bytes]) -> dict[bytes, StoredRe
     found = {}
     for start in range(0, len(refs), _REFS_PER_QUERY):
         part = refs[start : start + _REFS_PER_QUERY]
-        rows = connection.execute(
-            select(table.c.ref, table.c.number, table.c.eid, table.c.digest).where(table.c.ref.in_(part))
-        )
-        found.update({ref: StoredRecord(number, eid, digest) for ref, number, eid, digest in rows})
+        # The name under the epoch of today is asked for last: where two records claim a name, it has the say.
+        for name in (table.c.earlier_ref, table.c.ref):
+            rows = connection.execute(select(name, table.c.number, table.c.eid, table.c.digest).where(name.in_(part)))
+            found.update({ref: StoredRecord(number, eid, digest) for ref, number, eid, digest in rows})
     return found
 
 

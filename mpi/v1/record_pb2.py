@@ -24,21 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13mpi/v1/record.proto\x12\x06mpi.v1\"F\n\x0fIdentifierToken\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.mpi.v1.IdentifierKind\x12\r\n\x05value\x18\x02 \x01(\x0c\"B\n\x0f\x43hannelEncoding\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\x0c\x12\x0e\n\x06vector\x18\x03 \x01(\x0c\"\xa5\x01\n\x13\x45ncodedDemographics\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x16\n\x0eprofile_digest\x18\x02 \x01(\x0c\x12\x11\n\tkey_epoch\x18\x03 \x01(\t\x12\'\n\x06tokens\x18\x04 \x03(\x0b\x32\x17.mpi.v1.IdentifierToken\x12)\n\x08\x63hannels\x18\x05 \x03(\x0b\x32\x17.mpi.v1.ChannelEncoding\"}\n\rEncodedRecord\x12\x10\n\x08\x66\x61\x63ility\x18\x01 \x01(\t\x12\x16\n\x0elocal_id_token\x18\x02 \x01(\x0c\x12\x0f\n\x07pointer\x18\x03 \x01(\x0c\x12\x31\n\x0c\x64\x65mographics\x18\x04 \x01(\x0b\x32\x1b.mpi.v1.EncodedDemographics*\xa9\x01\n\x0eIdentifierKind\x12\x1f\n\x1bIDENTIFIER_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bIDENTIFIER_KIND_NATIONAL_ID\x10\x01\x12\x1c\n\x18IDENTIFIER_KIND_ALIEN_ID\x10\x02\x12\x1c\n\x18IDENTIFIER_KIND_PASSPORT\x10\x03\x12\x19\n\x15IDENTIFIER_KIND_PHONE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13mpi/v1/record.proto\x12\x06mpi.v1\"F\n\x0fIdentifierToken\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.mpi.v1.IdentifierKind\x12\r\n\x05value\x18\x02 \x01(\x0c\"B\n\x0f\x43hannelEncoding\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\x0c\x12\x0e\n\x06vector\x18\x03 \x01(\x0c\"\xa5\x01\n\x13\x45ncodedDemographics\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x16\n\x0eprofile_digest\x18\x02 \x01(\x0c\x12\x11\n\tkey_epoch\x18\x03 \x01(\t\x12\'\n\x06tokens\x18\x04 \x03(\x0b\x32\x17.mpi.v1.IdentifierToken\x12)\n\x08\x63hannels\x18\x05 \x03(\x0b\x32\x17.mpi.v1.ChannelEncoding\"\xbc\x01\n\rEncodedRecord\x12\x10\n\x08\x66\x61\x63ility\x18\x01 \x01(\t\x12\x16\n\x0elocal_id_token\x18\x02 \x01(\x0c\x12\x0f\n\x07pointer\x18\x03 \x01(\x0c\x12\x31\n\x0c\x64\x65mographics\x18\x04 \x01(\x0b\x32\x1b.mpi.v1.EncodedDemographics\x12(\n\x07\x65\x61rlier\x18\x05 \x01(\x0b\x32\x17.mpi.v1.EarlierEncoding\x12\x13\n\x0bsealed_view\x18\x06 \x01(\x0c\"\\\n\x0f\x45\x61rlierEncoding\x12\x16\n\x0elocal_id_token\x18\x01 \x01(\x0c\x12\x31\n\x0c\x64\x65mographics\x18\x02 \x01(\x0b\x32\x1b.mpi.v1.EncodedDemographics*\xa9\x01\n\x0eIdentifierKind\x12\x1f\n\x1bIDENTIFIER_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bIDENTIFIER_KIND_NATIONAL_ID\x10\x01\x12\x1c\n\x18IDENTIFIER_KIND_ALIEN_ID\x10\x02\x12\x1c\n\x18IDENTIFIER_KIND_PASSPORT\x10\x03\x12\x19\n\x15IDENTIFIER_KIND_PHONE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpi.v1.record_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IDENTIFIERKIND']._serialized_start=467
-  _globals['_IDENTIFIERKIND']._serialized_end=636
+  _globals['_IDENTIFIERKIND']._serialized_start=625
+  _globals['_IDENTIFIERKIND']._serialized_end=794
   _globals['_IDENTIFIERTOKEN']._serialized_start=31
   _globals['_IDENTIFIERTOKEN']._serialized_end=101
   _globals['_CHANNELENCODING']._serialized_start=103
   _globals['_CHANNELENCODING']._serialized_end=169
   _globals['_ENCODEDDEMOGRAPHICS']._serialized_start=172
   _globals['_ENCODEDDEMOGRAPHICS']._serialized_end=337
-  _globals['_ENCODEDRECORD']._serialized_start=339
-  _globals['_ENCODEDRECORD']._serialized_end=464
+  _globals['_ENCODEDRECORD']._serialized_start=340
+  _globals['_ENCODEDRECORD']._serialized_end=528
+  _globals['_EARLIERENCODING']._serialized_start=530
+  _globals['_EARLIERENCODING']._serialized_end=622
 # @@protoc_insertion_point(module_scope)

@@ -165,6 +165,8 @@ class EncodedRecord(google.protobuf.message.Message):
     LOCAL_ID_TOKEN_FIELD_NUMBER: builtins.int
     POINTER_FIELD_NUMBER: builtins.int
     DEMOGRAPHICS_FIELD_NUMBER: builtins.int
+    EARLIER_FIELD_NUMBER: builtins.int
+    SEALED_VIEW_FIELD_NUMBER: builtins.int
     facility: builtins.str
     """EncodedRecord.facility is the facility code, 5 to 9 upper-case letters and digits."""
     local_id_token: builtins.bytes
@@ -173,9 +175,19 @@ class EncodedRecord(google.protobuf.message.Message):
     """EncodedRecord.pointer is the local id encrypted with a key that only this facility holds, at most 256 bytes.
     Lookups return it; the facility opens it.
     """
+    sealed_view: builtins.bytes
+    """EncodedRecord.sealed_view is what the facility lets a data steward see, encrypted to the stewards' public key with
+    HPKE (RFC 9180); at most 1024 bytes, empty where nothing is revealed. The index never opens it.
+    """
     @property
     def demographics(self) -> global___EncodedDemographics:
         """EncodedRecord.demographics is what matching sees."""
+
+    @property
+    def earlier(self) -> global___EarlierEncoding:
+        """EncodedRecord.earlier is the same record under the key epoch before. Facilities send it from the day that a new
+        epoch begins until all of them have it, so that records of both epochs can be compared throughout.
+        """
 
     def __init__(
         self,
@@ -184,8 +196,35 @@ class EncodedRecord(google.protobuf.message.Message):
         local_id_token: builtins.bytes = ...,
         pointer: builtins.bytes = ...,
         demographics: global___EncodedDemographics | None = ...,
+        earlier: global___EarlierEncoding | None = ...,
+        sealed_view: builtins.bytes = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["demographics", b"demographics"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["demographics", b"demographics", "facility", b"facility", "local_id_token", b"local_id_token", "pointer", b"pointer"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["demographics", b"demographics", "earlier", b"earlier"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["demographics", b"demographics", "earlier", b"earlier", "facility", b"facility", "local_id_token", b"local_id_token", "pointer", b"pointer", "sealed_view", b"sealed_view"]) -> None: ...
 
 global___EncodedRecord = EncodedRecord
+
+@typing.final
+class EarlierEncoding(google.protobuf.message.Message):
+    """EarlierEncoding is a record under the key epoch before its own."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LOCAL_ID_TOKEN_FIELD_NUMBER: builtins.int
+    DEMOGRAPHICS_FIELD_NUMBER: builtins.int
+    local_id_token: builtins.bytes
+    """EarlierEncoding.local_id_token is the keyed hash of facility and local id under the earlier epoch, 32 bytes."""
+    @property
+    def demographics(self) -> global___EncodedDemographics:
+        """EarlierEncoding.demographics is what matching sees, under the earlier epoch."""
+
+    def __init__(
+        self,
+        *,
+        local_id_token: builtins.bytes = ...,
+        demographics: global___EncodedDemographics | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["demographics", b"demographics"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["demographics", b"demographics", "local_id_token", b"local_id_token"]) -> None: ...
+
+global___EarlierEncoding = EarlierEncoding

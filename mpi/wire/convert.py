@@ -26,8 +26,10 @@ from mpi.domain.record import (
     MAX_BATCH,
     MAX_CHANNELS,
     MAX_POINTER_BYTES,
+    MAX_SEALED_VIEW_BYTES,
     MAX_TOKENS,
     ChannelEncoding,
+    EarlierEncoding,
     EncodedDemographics,
     EncodedRecord,
 )
@@ -85,6 +87,8 @@ def record_to_proto(record: EncodedRecord) -> record_pb2.EncodedRecord:
         local_id_token=record.local_id_token,
         pointer=record.pointer,
         demographics=demographics_to_proto(record.demographics),
+        earlier=None if record.earlier is None else _earlier_to_proto(record.earlier),
+        sealed_view=record.sealed_view,
     )
 
 
@@ -101,8 +105,26 @@ def record_from_proto(message: record_pb2.EncodedRecord) -> EncodedRecord:
         raise _malformed("pointer", f"is not 1 to {MAX_POINTER_BYTES} bytes long")
     if not message.HasField("demographics"):
         raise _malformed("demographics", "is missing")
+    if len(message.sealed_view) > MAX_SEALED_VIEW_BYTES:
+        raise _malformed("sealed_view", f"is over {MAX_SEALED_VIEW_BYTES} bytes long")
     demographics = demographics_from_proto(message.demographics)
-    return EncodedRecord(message.facility, message.local_id_token, message.pointer, demographics)
+    earlier = _earlier_from_proto(message.earlier) if message.HasField("earlier") else None
+    return EncodedRecord(
+        message.facility, message.local_id_token, message.pointer, demographics, earlier, message.sealed_view
+    )
+
+
+def _earlier_to_proto(earlier: EarlierEncoding) -> record_pb2.EarlierEncoding:
+    return record_pb2.EarlierEncoding(
+        local_id_token=earlier.local_id_token, demographics=demographics_to_proto(earlier.demographics)
+    )
+
+
+def _earlier_from_proto(message: record_pb2.EarlierEncoding) -> EarlierEncoding:
+    _check_token(message.local_id_token, "earlier.local_id_token")
+    if not message.HasField("demographics"):
+        raise _malformed("earlier.demographics", "is missing")
+    return EarlierEncoding(message.local_id_token, demographics_from_proto(message.demographics))
 
 
 def demographics_to_proto(demographics: EncodedDemographics) -> record_pb2.EncodedDemographics:

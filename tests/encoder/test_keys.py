@@ -9,9 +9,20 @@ from pathlib import Path
 import pytest
 
 from mpi.domain.identifiers import IdentifierKind
-from mpi.encoder.keys import EPOCHS, LINKAGE, POINTER, load_key_ring, new_key_ring
+from mpi.encoder.keys import (
+    EPOCHS,
+    LINKAGE,
+    POINTER,
+    export_lookup_keys,
+    load_key_ring,
+    load_lookup_keys,
+    new_key_ring,
+    retire,
+    rotate,
+)
 from mpi.encoder.tokens import PointerBox, Tokeniser
 from mpi.errors import InputRejected, KeyRingUnusable
+from mpi.keyfiles import secret_text
 
 
 def test_a_ring_is_read_back_as_it_was_made(tmp_path: Path) -> None:
@@ -62,6 +73,84 @@ def test_keys_are_never_overwritten(tmp_path: Path) -> None:
     new_key_ring(tmp_path / "keys")
     with pytest.raises(KeyRingUnusable, match="never overwritten"):
         new_key_ring(tmp_path / "keys")
+
+
+def test_an_epoch_is_changed_in_a_window(tmp_path: Path) -> None:
+    """Rotation adds an epoch and loses none; the rest of the network takes it over; retiring ends the old one."""
+    new_key_ring(tmp_path / "a")
+    before = new_key_ring(tmp_path / "b", join=tmp_path / "a")
+    begun = rotate(tmp_path / "a")
+    assert begun.epochs[0] == before.current
+    assert begun.current.name.startswith("2-")
+    followed = rotate(tmp_path / "b", join=tmp_path / "a")
+    assert followed.epochs == begun.epochs
+    assert followed.pointer_secret == before.pointer_secret
+    assert load_key_ring(tmp_path / "b") == followed
+    assert json.loads((tmp_path / "b" / EPOCHS).read_text()) == {"epochs": [epoch.name for epoch in begun.epochs]}
+    ended = retire(tmp_path / "b")
+    assert ended.epochs == (begun.current,)
+    assert load_key_ring(tmp_path / "b") == ended
+    assert stat.S_IMODE((tmp_path / "b" / LINKAGE).stat().st_mode) == 0o600
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [EPOCHS, LINKAGE, POINTER]
+
+
+def test_a_window_is_begun_and_ended_once(tmp_path: Path) -> None:
+    """There are never three epochs, never none, and never one that belongs to another network; the ring stays."""
+    new_key_ring(tmp_path / "a")
+    new_key_ring(tmp_path / "b", join=tmp_path / "a")
+    with pytest.raises(KeyRingUnusable, match="one epoch only"):
+        retire(tmp_path / "a")
+    with pytest.raises(KeyRingUnusable, match="does not follow"):
+        rotate(tmp_path / "b", join=tmp_path / "a")
+    begun = rotate(tmp_path / "a")
+    with pytest.raises(KeyRingUnusable, match="mpi keys retire"):
+        rotate(tmp_path / "a")
+    assert load_key_ring(tmp_path / "a") == begun
+
+
+def test_an_interrupted_change_leaves_a_whole_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the new file cannot take the old one's place, the ring is as it was and nothing lies beside it."""
+    made = new_key_ring(tmp_path / "a")
+
+    def full(self: Path, _: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(KeyRingUnusable, match="No space left"):
+        rotate(tmp_path / "a")
+    assert load_key_ring(tmp_path / "a") == made
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [EPOCHS, LINKAGE, POINTER]
+
+
+def test_look_up_keys_look_up_and_do_nothing_else(tmp_path: Path) -> None:
+    """A consumer's keys give the tokens of the ring's epochs, and neither encode records nor hash phones."""
+    new_key_ring(tmp_path / "a")
+    ring = rotate(tmp_path / "a")
+    export_lookup_keys(tmp_path / "a", tmp_path / "lookup.json")
+    assert stat.S_IMODE((tmp_path / "lookup.json").stat().st_mode) == 0o600
+    held = (tmp_path / "lookup.json").read_text()
+    assert not any(secret_text(epoch.secret) in held for epoch in ring.epochs)
+    exported = load_lookup_keys(tmp_path / "lookup.json")
+    for keys, epoch in zip(exported, ring.epochs, strict=True):
+        ours, theirs = Tokeniser(keys), Tokeniser(epoch)
+        assert keys.name == epoch.name
+        assert ours.local_id("10661", "1") == theirs.local_id("10661", "1")
+        for kind in set(IdentifierKind) - {IdentifierKind.PHONE}:
+            assert ours.identifier(kind, "1103702488992") == theirs.identifier(kind, "1103702488992")
+        for purpose in ("bucket/A", "vector/A", "token/phone"):
+            with pytest.raises(KeyRingUnusable):
+                keys.derive(purpose)
+    assert [epoch.name for epoch in load_lookup_keys(tmp_path / "a")] == [epoch.name for epoch in ring.epochs]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"lookup_epochs": []}', '{"lookup_epochs": [{"name": "1-a"}]}'])
+def test_a_file_without_look_up_keys_is_refused(tmp_path: Path, content: str) -> None:
+    """Whatever the file holds, the error names it."""
+    path = tmp_path / "lookup.json"
+    path.write_text(content)
+    path.chmod(0o600)
+    with pytest.raises(KeyRingUnusable, match=r"lookup\.json"):
+        load_lookup_keys(path)
 
 
 def test_tokens_depend_on_kind_and_facility(tmp_path: Path) -> None:

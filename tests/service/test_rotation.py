@@ -1,0 +1,124 @@
+"""A change of key epochs: records of both epochs link and are found throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mpi.domain.identifiers import IdentifierKind, LocalIdToken
+from mpi.domain.identity import Decision, Registration
+from mpi.encoder.keys import KeyRing, load_key_ring, new_key_ring, rotate
+from mpi.encoder.tokens import Tokeniser
+from mpi.errors import Reason, RecordRejected
+from mpi.index.projector import verify
+from tests.building import ACTOR, Centre, centre, encoded, raw
+
+SOMCHAI = {"birth_date": "15/03/2525", "sex": "1", "national_id": "1103702488992"}
+NAMESAKE = {"birth_date": "15/03/2525", "sex": "1", "national_id": "3100600123450"}
+
+
+@pytest.fixture
+def rings(tmp_path: Path) -> tuple[KeyRing, KeyRing, KeyRing]:
+    """Rings of facilities before, in, and after the change."""
+    before = new_key_ring(tmp_path / "keys")
+    rotate(tmp_path / "keys")
+    amid = load_key_ring(tmp_path / "keys")
+    return before, amid, KeyRing((amid.current,), amid.pointer_secret)
+
+
+@pytest.fixture
+def at(tmp_path: Path, rings: tuple[KeyRing, KeyRing, KeyRing]) -> Iterator[Centre]:
+    with centre(tmp_path, tuple(epoch.name for epoch in rings[1].epochs)) as opened:
+        yield opened
+
+
+def register(at: Centre, ring: KeyRing, facility: str, local_id: str, **fields: str) -> Registration:
+    (outcome,), _ = at.registry.register(encoded(ring, facility, raw("นายสมชาย ใจดี", local_id, **fields)), ACTOR)
+    assert isinstance(outcome, Registration)
+    return outcome
+
+
+def found(at: Centre, ring: KeyRing) -> list[set[str]]:
+    """Facilities of each identity that the number leads to, under the ring's newest epoch."""
+    token = Tokeniser(ring.current).identifier(IdentifierKind.NATIONAL_ID, SOMCHAI["national_id"])
+    return [{place.facility for place in identity.locations} for identity in at.locator.locate(token)]
+
+
+def test_records_of_both_epochs_link_through_those_under_both(at, rings):
+    """A facility amid the change links to those before it and those after it, and both numbers lead to all three."""
+    before, amid, after = rings
+    first = register(at, before, "10661", "1", **SOMCHAI)
+    assert {register(at, amid, "10662", "2", **SOMCHAI).eid, register(at, after, "10663", "3", **SOMCHAI).eid} == {
+        first.eid
+    }
+    assert found(at, before) == found(at, after) == [{"10661", "10662", "10663"}]
+    assert verify(at.index, at.store) == []
+
+
+def test_records_without_an_epoch_in_common_say_nothing_of_each_other(at, rings):
+    """Under two epochs even one number looks different: that is neither agreement nor a contradiction."""
+    before, _, after = rings
+    first = register(at, before, "10661", "1", **SOMCHAI)
+    second = register(at, after, "10662", "2", **SOMCHAI)
+    assert second.decision is Decision.NEW
+    assert second.eid != first.eid
+    assert second.why == "no_candidate"
+
+
+def test_one_epoch_in_common_is_enough_for_a_veto(at, rings):
+    """Another national id under the shared epoch forbids the link, whatever the other epoch would say."""
+    before, amid, _ = rings
+    register(at, before, "10661", "1", **SOMCHAI)
+    other = register(at, amid, "10662", "2", **NAMESAKE)
+    assert (other.decision, other.why) == (Decision.NEW, "national_id_veto")
+
+
+def test_a_record_stays_itself_through_the_change(at, rings):
+    """Registered before, amid and after the change, a record is one record, found under the names it has then."""
+    after = rings[2]
+    eids = {register(at, ring, "10661", "1", **SOMCHAI).eid for ring in rings}
+    assert len(eids) == 1
+    assert at.store.count()[:2] == (1, 1)
+    names = [Tokeniser(ring.current).local_id("10661", "1") for ring in rings]
+    assert at.locator.locate(names[0]) == ()
+    assert len(at.locator.locate(names[2])) == 1
+    assert register(at, after, "10661", "1", **SOMCHAI).unchanged
+    assert verify(at.index, at.store) == []
+
+
+def test_amid_the_change_both_names_find_the_record(at, rings):
+    """The local id leads to the record under either epoch."""
+    before, amid, _ = rings
+    register(at, amid, "10661", "1", **SOMCHAI)
+    for ring in (before, amid):
+        token = LocalIdToken(Tokeniser(ring.current).local_id("10661", "1").value)
+        assert len(at.locator.locate(token)) == 1
+
+
+def test_both_epochs_in_one_batch(at, rings):
+    """Records of one person before, amid and after the change link inside one batch as they do in several."""
+    before, amid, after = rings
+    records = [
+        encoded(ring, facility, raw("นายสมชาย ใจดี", "1", **SOMCHAI))[0]
+        for ring, facility in ((before, "10661"), (amid, "10662"), (after, "10663"))
+    ]
+    outcomes, _ = at.registry.register(records, ACTOR)
+    assert len({outcome.eid for outcome in outcomes if isinstance(outcome, Registration)}) == 1
+
+
+def test_an_earlier_encoding_of_the_same_epoch_is_refused(at, rings):
+    """The two encodings of a record are of two epochs, both known."""
+    amid = rings[1]
+    (record,) = encoded(amid, "10661", raw("นายสมชาย ใจดี", "1", **SOMCHAI))
+    assert record.earlier is not None
+    twice = replace(record, earlier=replace(record.earlier, demographics=record.demographics))
+    unknown = replace(
+        record,
+        earlier=replace(record.earlier, demographics=replace(record.earlier.demographics, key_epoch="9-00000000")),
+    )
+    outcomes, _ = at.registry.register([twice, unknown], ACTOR)
+    reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, RecordRejected)]
+    assert reasons == [Reason.RECORD_MALFORMED, Reason.KEY_EPOCH_UNKNOWN]
