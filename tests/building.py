@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from mpi.domain.record import EncodedRecord
 from mpi.encoder.demographics import RawDemographics, RawName, normalize
+from mpi.encoder.encoded_file import KINDS, Bytes, Columns, Offsets
 from mpi.encoder.encoder import Encoder
 from mpi.encoder.keys import KeyRing, load_key_ring, new_key_ring
 from mpi.index.lmdb_index import Index
@@ -73,6 +76,35 @@ def centre(folder: Path, epochs: tuple[str, ...]) -> Iterator[Centre]:
     finally:
         index.close()
         store.close()
+
+
+def columns_of(numbered: Sequence[tuple[int, EncodedRecord]]) -> Columns:
+    """Columns of records that were not encoded from demographics; one key epoch."""
+    records = [record for _, record in numbered]
+    tokens = [record.demographics.tokens for record in records]
+    channels = [record.demographics.channels for record in records]
+    names = tuple(sorted({each.channel for own in channels for each in own}))
+
+    def offsets(parts: Sequence[Sequence[object]]) -> Offsets:
+        return np.cumsum([0, *map(len, parts)]).astype(np.int32)
+
+    def table(values: Iterable[bytes], width: int) -> Bytes:
+        return np.frombuffer(b"".join(values), np.uint8).reshape(-1, width)
+
+    return Columns(
+        np.array([row for row, _ in numbered], np.int64),
+        table((record.local_id_token for record in records), 32),
+        [record.pointer for record in records],
+        [record.sealed_view for record in records],
+        offsets(tokens),
+        np.array([KINDS.index(token.kind.value) for own in tokens for token in own], np.int8),
+        table((token.value for own in tokens for token in own), 32),
+        offsets(channels),
+        np.array([names.index(each.channel) for own in channels for each in own], np.int8),
+        names,
+        table((each.bucket for own in channels for each in own), 32),
+        table((each.vector for own in channels for each in own), 128),
+    )
 
 
 def raw(name: str, local_id: str = "1", **fields: str) -> RawDemographics:

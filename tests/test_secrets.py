@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mpi.cli.encode import encode_extract
-from mpi.cli.locate import locate_key
+from mpi.cli.locate import locate_keys
 from mpi.cli.normalize import normalize_lines
 from mpi.cli.register import register_files
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
@@ -19,6 +18,7 @@ from mpi.domain.record import ChannelEncoding
 from mpi.encoder.dates import BirthDate
 from mpi.encoder.demographics import RawDemographics, RawName, normalize
 from mpi.encoder.identifiers import Identifier, IdentifierRejected, parse_national_id
+from mpi.encoder.job import EncodeJob, run_job
 from mpi.encoder.keys import EPOCHS, LINKAGE, POINTER, load_key_ring, new_key_ring
 from mpi.encoder.sources import SourceRow
 from mpi.encoder.sources.person43 import COLUMNS
@@ -227,7 +227,7 @@ def test_errors_of_bad_extracts_name_the_file_and_no_value(tmp_path: Path, keys:
     extract = tmp_path / "extract"
     extract.write_bytes(content)
     with pytest.raises(MpiError) as refused:
-        encode_extract(extract, keys, "10661", source, tmp_path / "out.parquet", "th-v1")
+        run_job(EncodeJob(extract, keys, "10661", source, tmp_path / "out.parquet", "th-v1"))
     assert str(extract) in refused.value.message
     assert "\n" not in refused.value.message
     chain = [refused.value, refused.value.__cause__]
@@ -254,7 +254,7 @@ def test_quarantine_and_figures_hold_no_value(tmp_path: Path, keys: Path, case: 
     good = person_row() if source == "person43" else patient()
     extract = tmp_path / "extract"
     extract.write_bytes("\n".join((good, bad, good, "")).encode("utf-8", "surrogateescape"))
-    done = encode_extract(extract, keys, "10661", source, tmp_path / "out.parquet", "th-v1")
+    done = run_job(EncodeJob(extract, keys, "10661", source, tmp_path / "out.parquet", "th-v1"))
     assert done.records == 2
     aside = (tmp_path / "out.quarantine.csv").read_text(encoding="utf-8")
     assert re.fullmatch(r"row,reason\s+2,[A-Z_]+\s+", aside)
@@ -268,13 +268,13 @@ def test_errors_of_bad_arguments_show_no_value(tmp_path: Path, keys: Path) -> No
     extract = tmp_path / "extract"
     extract.write_text(person_row())
     calls: list[tuple[Callable[[], object], type[MpiError]]] = [
-        (lambda: locate_key(ring, wrong, None, None, None), InputRejected),
-        (lambda: locate_key(ring, GIVEN, None, None, None), InputRejected),
-        (lambda: locate_key(None, NATIONAL_ID, None, None, None), ConfigInvalid),
-        (lambda: locate_key(ring, NATIONAL_ID, "10661", LOCAL_ID, None), ConfigInvalid),
-        (lambda: locate_key(ring, None, None, LOCAL_ID, None), ConfigInvalid),
-        (lambda: encode_extract(extract, keys, NATIONAL_ID, "person43", tmp_path / "o", "th-v1"), InputRejected),
-        (lambda: encode_extract(extract, keys, "10661", GIVEN, tmp_path / "o", "th-v1"), InputRejected),
+        (lambda: locate_keys(ring.epochs, wrong, None, None, None), InputRejected),
+        (lambda: locate_keys(ring.epochs, GIVEN, None, None, None), InputRejected),
+        (lambda: locate_keys((), NATIONAL_ID, None, None, None), ConfigInvalid),
+        (lambda: locate_keys(ring.epochs, NATIONAL_ID, "10661", LOCAL_ID, None), ConfigInvalid),
+        (lambda: locate_keys(ring.epochs, None, None, LOCAL_ID, None), ConfigInvalid),
+        (lambda: run_job(EncodeJob(extract, keys, NATIONAL_ID, "person43", tmp_path / "o", "th-v1")), InputRejected),
+        (lambda: run_job(EncodeJob(extract, keys, "10661", GIVEN, tmp_path / "o", "th-v1")), InputRejected),
         (lambda: register_files([extract], "127.0.0.1:1", None), InputRejected),
     ]
     for call, expected in calls:

@@ -150,23 +150,17 @@ def _make_keys_and_certificates(console: Console, paths: _Paths, codes: Sequence
 
 
 def _encode(console: Console, paths: _Paths, facilities: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    from mpi.cli.encode import encode_extract
     from mpi.cli.progress import progress
+    from mpi.encoder.job import EncodeJob, run_job
 
     figures = {}
     console.print("[bold]3[/] each facility normalises and encodes its own extract")
     for facility in facilities:
         code = facility["code"]
-        with progress(f"encoding {code}", facility["records"], quiet=not console.is_terminal) as advance:
-            done = encode_extract(
-                paths.population / facility["file"],
-                paths.keys(code),
-                code,
-                facility["format"],
-                paths.encoded(code),
-                PROFILE,
-                on_progress=advance,
-            )
+        extract = paths.population / facility["file"]
+        job = EncodeJob(extract, paths.keys(code), code, facility["format"], paths.encoded(code), PROFILE)
+        with progress(f"encoding {code}", facility["records"], quiet=not console.is_terminal) as shown:
+            done = run_job(job, shown)
         figures[code] = done.figures()
         aside = sum(done.quarantined.values())
         console.print(f"    {code}  {done.records:>6} records, {aside} set aside, {done.records / done.seconds:,.0f}/s")

@@ -52,7 +52,7 @@ def main() -> NoReturn:
     except SystemExit as ended:
         # Typer turns an interruption into this exit code and says nothing.
         if ended.code == INTERRUPTED:
-            print("mpi: interrupted; nothing half-written was left", file=sys.stderr)  # noqa: T201
+            print("mpi: interrupted; run the same command again to go on", file=sys.stderr)  # noqa: T201
         raise
     except BrokenPipeError:
         sys.exit(1)
@@ -117,6 +117,61 @@ def keys_new(
     typer.echo(f"{keys}: key epoch {ring.current.name}")
 
 
+@keys_app.command("rotate", epilog="Example: mpi keys rotate --keys keys/HL001 --join keys/10661")
+def keys_rotate(
+    keys: Keys,
+    join: Annotated[
+        Path | None,
+        typer.Option(help="Key ring of a facility that has the new epoch; without it this one begins it."),
+    ] = None,
+) -> None:
+    """Begin a new key epoch: records are encoded under both until the earlier one is retired."""
+    from mpi.encoder.keys import rotate
+
+    earlier, newer = rotate(keys, join).epochs
+    typer.echo(f"{keys}: key epoch {newer.name} beside {earlier.name}; encode and register every record again")
+
+
+@keys_app.command("retire", epilog="Example: mpi keys retire --keys keys/10661")
+def keys_retire(keys: Keys) -> None:
+    """End the earlier key epoch, once every facility has registered its records under the newer one."""
+    from mpi.encoder.keys import retire
+
+    typer.echo(f"{keys}: key epoch {retire(keys).current.name}")
+
+
+@keys_app.command("export", epilog="Example: mpi keys export --keys keys/10661 --out cdes-lookup.json")
+def keys_export(
+    keys: Keys,
+    out: Annotated[Path, typer.Option(help="File to write; it is secret, and readable by you alone.", metavar="FILE")],
+) -> None:
+    """Write the keys that a consumer needs for lookups, and none that encodes a record or opens a pointer."""
+    from mpi.encoder.keys import export_lookup_keys
+
+    exported = export_lookup_keys(keys, out)
+    typer.echo(f"{out}: look-up keys of {', '.join(epoch.name for epoch in exported)}")
+
+
+@keys_app.command("steward", epilog="Example: mpi keys steward --private somsri.json --public somsri.pub.json")
+def keys_steward(
+    private: Annotated[Path, typer.Option(help="Private key to write; the steward alone keeps it.", metavar="FILE")],
+    public: Annotated[Path, typer.Option(help="Public key to write, for the facilities.", metavar="FILE")],
+) -> None:
+    """Make a steward's key pair: facilities seal masked fields to the public key, the private one opens them."""
+    from mpi.encoder.sealed import fingerprint, new_steward_key
+
+    typer.echo(f"{public}: key {fingerprint(new_steward_key(private, public)).hex()}")
+
+
+@keys_app.command("show", epilog="Example: mpi keys show --keys keys/10661")
+def keys_show(keys: Keys, as_json: AsJson = False) -> None:
+    """Show the public part of a key ring: its epochs, the newest last."""
+    from mpi.encoder.keys import load_key_ring
+
+    epochs = [epoch.name for epoch in load_key_ring(keys).epochs]
+    typer.echo(json.dumps({"epochs": epochs}) if as_json else "\n".join(epochs))
+
+
 @app.command(epilog="""Example: echo '{"name": "นายสมชาย ใจดี", "birth_date": "15/01/2530"}' | mpi normalize""")
 def normalize() -> None:
     """Normalise demographics: JSON lines on standard input to JSON lines on standard output."""
@@ -141,12 +196,31 @@ def encode(
     mapping: Annotated[
         Path | None, typer.Option(help="Which column is which field, for csv: a TOML file.", metavar="FILE")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Where to write the quality report: a page or JSON.", metavar="FILE.html|FILE.json"),
+    ] = None,
+    sealed_for: Annotated[
+        Path | None,
+        typer.Option(help="Stewards' public key, to whom masked fields are sealed.", metavar="STEWARD.pub.json"),
+    ] = None,
+    mask: Annotated[str, typer.Option(help="What stewards may see: initials, partial or full.")] = "initials",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes to work with; as many as there are processors.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Encode an extract on the facility's side: no name and no number leaves this machine."""
-    from mpi.cli.encode import run
+    """Encode an extract on the facility's side: no name and no number leaves this machine.
 
-    run(extract, keys, facility, source, out, profile, mapping, as_json=as_json)
+    An interrupted run goes on where it stopped when the same command is given again.
+    """
+    from mpi.cli.encode import run
+    from mpi.encoder.job import EncodeJob, workers_for
+
+    job = EncodeJob(
+        extract, keys, facility, source, out, profile, mapping, sealed_for, mask, workers or workers_for(extract)
+    )
+    run(job, report, as_json=as_json)
 
 
 @app.command(epilog="Example: mpi register --server 127.0.0.1:7443 --certs certs/facility-10661 10661.parquet")
@@ -160,6 +234,26 @@ def register(
     from mpi.cli.register import run
 
     sys.exit(run(files, server, certs, as_json=as_json))
+
+
+@app.command(epilog="Example: mpi link 10661.parquet HL001.parquet --keys keys/10661 --out clusters.csv")
+def link(
+    files: Annotated[list[Path], typer.Argument(help="Encoded files.", metavar="A.parquet...")],
+    out: Annotated[Path, typer.Option(help="Who belongs together: record_id,eid.", metavar="clusters.csv")],
+    rules: Annotated[str, typer.Option(help="Rule file, or the name of one that is shipped.")] = "th-v1",
+    keys: Annotated[
+        list[Path] | None,
+        typer.Option(help="Key ring whose pointers are opened into local ids; may be given several times."),
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Every pair that was weighed, with its evidence.", metavar="pairs.parquet")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Link whole encoded files by the rules of the index, without an index."""
+    from mpi.cli.link import run
+
+    run(files, rules, out, keys or [], pairs, as_json=as_json)
 
 
 @app.command(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -19,9 +20,32 @@ from rich.progress import (
 from rich.text import Text
 
 
+class Shown:
+    """Progress that is being shown."""
+
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar = bar
+        self._task = task
+
+    def begin(self, total: int | None, done: int) -> None:
+        """There are so many (None: not known), of which so many are done already."""
+        self._bar.update(self._task, total=total)
+        self._bar.reset(self._task, total=total, completed=done)
+
+    def advance(self, count: int) -> None:
+        """So many more are done."""
+        self._bar.advance(self._task, count)
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Another kind of work is on, of which so many are done."""
+        self._bar.update(self._task, description=what, completed=done, total=total)
+
+    __call__ = advance
+
+
 @contextmanager
-def progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show progress on standard error; the block gets a function that is told how many more are done.
+def progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[Shown]:
+    """Show progress on standard error; what the block gets is told how many more are done.
 
     Args:
         what: what is going on, in a word.
@@ -42,7 +66,7 @@ def progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[C
     )
     with shown:
         task = shown.add_task(what, total=total)
-        yield lambda count: shown.advance(task, count)
+        yield Shown(shown, task)
 
 
 class _RateColumn(ProgressColumn):

@@ -3,34 +3,39 @@
 For channel c and a record whose bucket fields have the value b (joined by U+001F)::
 
     bucket token  HMAC-SHA256(derive("bucket/" + c), b)
-    seed          HMAC-SHA512(derive("vector/" + c), b): 32 bytes gram key, 32 bytes diffusion key
-    filter        for each gram g of feature f: SHAKE128(gram key | f | 0x1F | g) as little-endian 16-bit numbers,
-                  each modulo the number of bits, names one bit to set; as many as the feature has hashes
+    bucket key    HMAC-SHA256(derive("vector/" + c), b), an AES-256 key; E(x) is one block under it
+    filter        for each gram g of feature f: x = the first 14 bytes of SHA-256(f | 0x1F | g) with the first bit set;
+                  E(x | 0), E(x | 1), ... with 16-bit big-endian counters, read as little-endian 16-bit numbers, each
+                  modulo the number of bits, name one bit to set; as many as the feature has hashes
     vector        output bit i = XOR of the filter bits named by entries (t, i), t = 0 .. T-1, of a table of 16-bit
-                  little-endian numbers modulo the number of bits, read row by row from the AES-256-CTR key stream
-                  (zero counter) of the diffusion key; packed with the first bit highest
+                  little-endian numbers modulo the number of bits, read row by row from E(0), E(1), ... with 128-bit
+                  big-endian counters; packed with the first bit highest
 
-Because both keys depend on the bucket, vectors of different buckets say nothing about each other. Bloom filters:
+Because the key depends on the bucket, vectors of different buckets say nothing about each other. Bloom filters:
 Schnell, Bachteler, Reiher 2009. Diffusion: Armknecht, Heng, Schnell, PoPETs 2023. An index pair inside a row that
 repeats cancels out, which happens in about one row in a hundred and is part of the definition.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from mpi.domain.record import MAX_CHANNELS, ChannelEncoding
+from mpi.domain.record import MAX_CHANNELS
+from mpi.encoder.encoded_file import TOKEN_BYTES
 from mpi.encoder.keys import Epoch
 from mpi.rules import Channel, Feature, Profile
 
 _SEPARATOR = "\x1f"
+_BLOCK = 16
+_NUMBER = 2
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,66 +68,103 @@ def grams(feature: Feature, value: str) -> list[str]:
     return [value]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Encodings:
+    """Channel encodings of many persons as columns, one row an encoding.
+
+    Attributes:
+        owners: place of the person whose encoding it is; ascends.
+        channels: place of the channel in the profile.
+        buckets: bucket tokens, 32 bytes a row.
+        vectors: packed vectors, one a row.
+    """
+
+    owners: npt.NDArray[np.int64]
+    channels: npt.NDArray[np.int64]
+    buckets: npt.NDArray[np.uint8]
+    vectors: npt.NDArray[np.uint8]
+
+
 class ChannelEncoder:
     """Encodes readings of persons on every channel of a profile under one epoch."""
 
     def __init__(self, profile: Profile, epoch: Epoch) -> None:
         self._profile = profile
-        self._keys = {
-            channel.name: (epoch.derive(f"bucket/{channel.name}"), epoch.derive(f"vector/{channel.name}"))
+        self._keys = [
+            (epoch.derive(f"bucket/{channel.name}"), epoch.derive(f"vector/{channel.name}"))
             for channel in profile.channels
-        }
+        ]
+        blocks = profile.bits * profile.diffusion * _NUMBER // _BLOCK
+        self._counters = b"".join(number.to_bytes(_BLOCK, "big") for number in range(blocks))
+        self._blocks = [[_blocks(feature) for feature in channel.features] for channel in profile.channels]
 
-    def encode(self, people: Sequence[Sequence[FieldView]]) -> list[tuple[ChannelEncoding, ...]]:
+    def encode(self, people: Sequence[Sequence[FieldView]]) -> Encodings:
         """Encode many persons at once, each with one or more readings.
 
         Returns:
-            For each person the encodings of all readings, no two equal, in the order of the profile; at most
-            `MAX_CHANNELS`, the first readings first.
+            For each person the encodings of all readings, no two made of the same values, in the order of readings
+            and inside a reading of channels; at most `MAX_CHANNELS`.
         """
-        found: list[list[ChannelEncoding]] = [[] for _ in people]
-        for channel in self._profile.channels:
-            rows = [(person, view) for person, views in enumerate(people) for view in views if applies(channel, view)]
-            if rows:
-                encodings = self._encode_channel(channel, [view for _, view in rows])
-                for (person, _), encoding in zip(rows, encodings, strict=True):
-                    if encoding not in found[person]:
-                        found[person].append(encoding)
-        return [tuple(encodings[:MAX_CHANNELS]) for encodings in found]
-
-    def _encode_channel(self, channel: Channel, views: Sequence[FieldView]) -> list[ChannelEncoding]:
-        bits, diffusion = self._profile.bits, self._profile.diffusion
-        bucket_key, vector_key = self._keys[channel.name]
-        streams = bytearray()
-        zeros = bytes(2 * bits * diffusion)
-        tokens = []
-        digests: dict[int, bytearray] = {feature.hashes: bytearray() for feature in channel.features}
-        owners: dict[int, list[int]] = {hashes: [] for hashes in digests}
-        for row, view in enumerate(views):
-            bucket = _SEPARATOR.join(view.fields[field] for field in channel.bucket).encode()
-            tokens.append(hmac.digest(bucket_key, bucket, "sha256"))
-            seed = hmac.digest(vector_key, bucket, "sha512")
-            streams += Cipher(algorithms.AES(seed[32:]), modes.CTR(bytes(16))).encryptor().update(zeros)
-            keyed = hashlib.shake_128(seed[:32])
-            for feature in channel.features:
-                value = view.fields.get(feature.field)
-                if value is None:
-                    continue
-                parts = grams(feature, value)
-                for gram in parts:
-                    state = keyed.copy()
-                    state.update(f"{feature.field}{_SEPARATOR}{gram}".encode())
-                    digests[feature.hashes] += state.digest(2 * feature.hashes)
-                owners[feature.hashes] += [row] * len(parts)
-        filters = np.zeros((len(views), bits), dtype=np.uint8)
-        for hashes, digest in digests.items():
-            positions = np.frombuffer(digest, dtype="<u2").reshape(-1, hashes) & (bits - 1)
-            filters[np.array(owners[hashes], dtype=np.intp)[:, None], positions] = 1
-        vectors = _diffuse(filters, np.frombuffer(streams, dtype="<u2").reshape(len(views), diffusion, bits))
-        return [
-            ChannelEncoding(channel.name, token, vector.tobytes())
-            for token, vector in zip(tokens, vectors, strict=True)
+        size = self._profile.bits // 8
+        parts = [
+            (np.empty((0, 3), np.int64), np.empty((0, TOKEN_BYTES), np.uint8), np.empty((0, size), np.uint8)),
+            *(self._channel(place, people) for place in range(len(self._profile.channels))),
         ]
+        places, buckets, vectors = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.lexsort(places.T[::-1])
+        owners = places[order, 0]
+        order = order[np.arange(len(owners)) - np.searchsorted(owners, owners) < MAX_CHANNELS]
+        return Encodings(places[order, 0], places[order, 2], buckets[order], vectors[order])
+
+    def _channel(
+        self, place: int, people: Sequence[Sequence[FieldView]]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Encode one channel: rows of (person, reading, channel), bucket tokens, vectors."""
+        channel = self._profile.channels[place]
+        places, values = [], []
+        for person, views in enumerate(people):
+            seen = set()
+            for reading, view in enumerate(views):
+                if applies(channel, view):
+                    value = _values(channel, view)
+                    if value not in seen:
+                        seen.add(value)
+                        places.append((person, reading, place))
+                        values.append(value)
+        tokens, vectors = self._encode(place, values)
+        return np.array(places, np.int64).reshape(-1, 3), tokens, vectors
+
+    def _encode(
+        self, place: int, rows: Sequence[tuple[str, ...]]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        channel = self._profile.channels[place]
+        bits, diffusion = self._profile.bits, self._profile.diffusion
+        bucket_key, vector_key = self._keys[place]
+        blocks_of = self._blocks[place]
+        table_bytes = len(self._counters)
+        tokens, tables = bytearray(), bytearray()
+        drawn = [bytearray() for _ in channel.features]
+        owners: list[list[int]] = [[] for _ in channel.features]
+        for row, (bucket, *values) in enumerate(rows):
+            message = bucket.encode()
+            tokens += hmac.digest(bucket_key, message, "sha256")
+            key = hmac.digest(vector_key, message, "sha256")
+            blocks = [of(value) for of, value in zip(blocks_of, values, strict=True)]
+            # Not a mode of encryption but a keyed function of distinct blocks, all of them in one call.
+            encrypt = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
+            stream = memoryview(encrypt.update(b"".join((self._counters, *(block for block, _ in blocks)))))
+            tables += stream[:table_bytes]
+            at = table_bytes
+            for feature, (block, count) in enumerate(blocks):
+                drawn[feature] += stream[at : at + len(block)]
+                at += len(block)
+                owners[feature] += [row] * count
+        filters = np.zeros((len(rows), bits), dtype=np.uint8)
+        for spec, numbers, owner in zip(channel.features, drawn, owners, strict=True):
+            positions = np.frombuffer(numbers, dtype="<u2").reshape(-1, _width(spec))[:, : spec.hashes] & (bits - 1)
+            filters[np.array(owner, dtype=np.intp)[:, None], positions] = 1
+        table = np.frombuffer(tables, dtype="<u2").reshape(len(rows), diffusion, bits)
+        return np.frombuffer(tokens, np.uint8).reshape(-1, TOKEN_BYTES), _diffuse(filters, table)
 
 
 def applies(channel: Channel, view: FieldView) -> bool:
@@ -136,8 +178,45 @@ def applies(channel: Channel, view: FieldView) -> bool:
     return all(field in view.fields for field in (*channel.bucket, *channel.require))
 
 
+def _values(channel: Channel, view: FieldView) -> tuple[str, ...]:
+    """Everything that an encoding is made of: the bucket's value, then the features' values, "" where missing."""
+    fields = view.fields
+    bucket = _SEPARATOR.join([fields[field] for field in channel.bucket])
+    return (bucket, *[fields.get(feature.field, "") for feature in channel.features])
+
+
+def _width(feature: Feature) -> int:
+    """Numbers drawn for a gram: whole blocks of them, of which the first `hashes` count."""
+    each = _BLOCK // _NUMBER
+    return -(-feature.hashes // each) * each
+
+
+def _blocks(feature: Feature) -> Callable[[str], tuple[bytes, int]]:
+    """Make the function that gives the blocks of all grams of a value, and how many grams there are.
+
+    Blocks depend on no key, names and even more so their grams come again and again: the last ones are kept.
+    """
+    of_gram = functools.lru_cache(maxsize=1 << 12)(functools.partial(_gram_blocks, feature))
+
+    @functools.lru_cache(maxsize=1 << 12)
+    def blocks(value: str) -> tuple[bytes, int]:
+        parts = grams(feature, value) if value else []
+        return b"".join(map(of_gram, parts)), len(parts)
+
+    return blocks
+
+
+def _gram_blocks(feature: Feature, gram: str) -> bytes:
+    start = bytearray(hashlib.sha256(f"{feature.field}{_SEPARATOR}{gram}".encode()).digest()[: _BLOCK - _NUMBER])
+    start[0] |= 0x80  # apart from the counters of the table
+    return b"".join(start + block.to_bytes(_NUMBER, "big") for block in range(_width(feature) * _NUMBER // _BLOCK))
+
+
 def _diffuse(filters: npt.NDArray[np.uint8], table: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
     rows, bits = filters.shape
-    start = (np.arange(rows, dtype=np.int64) * bits)[:, None, None]
-    chosen = filters.reshape(-1)[(table & (bits - 1)) + start]
-    return np.packbits(np.bitwise_xor.reduce(chosen, axis=1), axis=1)
+    start = (np.arange(rows, dtype=np.int64) * bits)[:, None]
+    flat = filters.reshape(-1)
+    mixed = np.zeros_like(filters)
+    for entries in range(table.shape[1]):
+        mixed ^= flat.take((table[:, entries] & (bits - 1)) + start)
+    return np.packbits(mixed, axis=1)

@@ -19,7 +19,7 @@ from mpi.encoder.sources.person43 import COLUMNS
 
 ROOT = Path(__file__).parent.parent.parent
 SECONDS = 60
-MANY_ROWS = 60_000
+MANY_ROWS = 20_000
 MORPROM, HEALTHLINK = "10661", "HL001"
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes and signals are POSIX")
@@ -204,7 +204,7 @@ def test_earlier_output_stays_after_a_failing_run(extracts: dict[str, Path], key
     out = folder / "out.parquet"
     assert encode(extracts["person43"], keys, out).returncode == 0
     kept = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(kept) == {"out.parquet", "out.quarantine.csv"}
+    assert set(kept) == {"out.parquet", "out.quarantine.csv", "out.report.json"}
     cut = folder.parent / "cut.txt"
     cut.write_bytes(extracts["person43"].read_bytes()[:-60])
     assert_refused(encode(cut, keys, out), str(cut))
@@ -223,8 +223,8 @@ def many_rows(extract: Path, path: Path) -> None:
             file.write("|".join((*row[:place], f"{number:09d}", *row[place + 1 :])) + "\n")
 
 
-def test_interruption_leaves_nothing(extracts: dict[str, Path], keys: Path, folder: Path) -> None:
-    """Ctrl-C in the middle of a long run: exit code 130, one line, and neither a final nor a partial file."""
+def test_an_interrupted_run_goes_on(extracts: dict[str, Path], keys: Path, folder: Path) -> None:
+    """Ctrl-C in the middle of a long run: exit code 130 and one line; the same command does the rest."""
     extract = folder.parent / "many.txt"
     many_rows(extracts["person43"], extract)
     command = [sys.executable, "-m", "mpi", "encode", extract, "--keys", keys, "--facility", MORPROM]
@@ -240,7 +240,7 @@ def test_interruption_leaves_nothing(extracts: dict[str, Path], keys: Path, fold
     )
     try:
         until = time.monotonic() + SECONDS
-        while not any(path.stat().st_size > 100_000 for path in folder.glob(".out.parquet.*")):
+        while not list(folder.glob(".out.parquet.parts/*.arrow")):
             assert process.poll() is None, "ended before it could be interrupted"
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -252,8 +252,12 @@ def test_interruption_leaves_nothing(extracts: dict[str, Path], keys: Path, fold
             process.wait()
     assert process.returncode == 130, said
     assert printed == ""
-    assert said == "mpi: interrupted; nothing half-written was left\n"
-    assert list(folder.iterdir()) == []
+    assert said == "mpi: interrupted; run the same command again to go on\n"
+    assert [path.name for path in folder.iterdir()] == [".out.parquet.parts"]
+    again = encode(extract, keys, folder / "out.parquet")
+    assert again.returncode == 0, again.stderr
+    assert "were done by an interrupted run" in again.stdout
+    assert sorted(path.name for path in folder.iterdir()) == ["out.parquet", "out.quarantine.csv", "out.report.json"]
 
 
 def test_other_commands_refuse_in_one_line(extracts: dict[str, Path], keys: Path, tmp_path: Path) -> None:

@@ -7,15 +7,17 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from mpi.cli import locate, register
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind
 from mpi.domain.record import EncodedRecord
-from mpi.encoder.encoded_file import EncodedFileHeader, write_encoded
-from mpi.encoder.keys import KeyRing, load_key_ring, new_key_ring
+from mpi.encoder.encoded_file import EncodedFileHeader, encoded_schema, to_batch, write_encoded
+from mpi.encoder.keys import KeyRing, load_key_ring, load_lookup_keys, new_key_ring
 from mpi.encoder.tokens import PointerBox, Tokeniser
 from mpi.errors import ConfigInvalid, ExtractUnreadable, InputRejected, ServiceUnavailable
+from tests.building import columns_of
 from tests.server.running import DIGEST, FACILITY, MemoryIndex, certificates, encoded, running, server_tls
 
 NATIONAL_ID = "1103702488992"
@@ -50,8 +52,9 @@ def numbered(ring: KeyRing, local_id: str) -> EncodedRecord:
 
 
 def write(path: Path, records: list[EncodedRecord], facility: str = FACILITY, digest: bytes = DIGEST) -> Path:
-    header = EncodedFileHeader(facility, "th-v1", digest, "1-5f2c90aa")
-    write_encoded(path, header, 128, [[(row + 2, record) for row, record in enumerate(records)]])
+    schema = encoded_schema(EncodedFileHeader(facility, "th-v1", digest, ("1-5f2c90aa",)), 128)
+    batch = to_batch(columns_of([(row + 2, record) for row, record in enumerate(records)]), schema)
+    write_encoded(path, schema, [pa.Table.from_batches([batch])])
     return path
 
 
@@ -145,7 +148,7 @@ class TestLocate:
     def test_numbers_that_are_none(self, keys, number):
         """An unusable number is refused with the reason, and the message does not repeat it."""
         with pytest.raises(InputRejected, match="not usable") as caught:
-            locate.locate_key(load_key_ring(keys), number, None, None, None)
+            locate.locate_keys(load_lookup_keys(keys), number, None, None, None)
         assert number not in caught.value.message
 
     @pytest.mark.parametrize(
@@ -161,13 +164,13 @@ class TestLocate:
     def test_one_way_to_name_a_person(self, keys, ways):
         """None, several or half of the ways to name a person are refused."""
         with pytest.raises(ConfigInvalid):
-            locate.locate_key(load_key_ring(keys), *ways)
+            locate.locate_keys(load_lookup_keys(keys), *ways)
 
     def test_keys_are_needed_for_numbers_only(self):
         """Without a key ring numbers are refused, enterprise ids are not."""
         with pytest.raises(ConfigInvalid, match="--keys"):
-            locate.locate_key(None, NATIONAL_ID, None, None, None)
-        assert locate.locate_key(None, None, None, None, "eid") == EnterpriseId("eid")
+            locate.locate_keys((), NATIONAL_ID, None, None, None)
+        assert locate.locate_keys((), None, None, None, "eid") == [EnterpriseId("eid")]
 
     def test_an_unknown_purpose(self):
         """A purpose that is none is refused with the list of those that are."""
