@@ -153,6 +153,7 @@ class DecisionRules:
         most_sharing: a number on more identities than this finds nobody: it is a clinic's phone, not a person's.
         candidate_similarity: least similarity at which a record in a shared bucket is weighed at all.
         most_members: an identity of this many records takes no further record without a person's word.
+        strangers: what two records that never met count for when groups are joined, in bits; negative.
     """
 
     link: float
@@ -167,6 +168,7 @@ class DecisionRules:
     most_sharing: int
     candidate_similarity: Mapping[str, float]
     most_members: int
+    strangers: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +331,7 @@ class _Reader:
         least = {name: float(value) for name, value in table["candidate_similarity"].items()}
         self._need(where, least.keys() == set(profile.channel_names()), "candidate_similarity names every channel")
         self._need(where, table["review"] <= table["link"], "review is not above link")
+        self._need(where, table["strangers"] < 0, "strangers is negative: never to have met speaks against")
         return DecisionRules(
             link=number("link"),
             review=number("review"),
@@ -342,4 +345,5 @@ class _Reader:
             most_sharing=int(table["most_sharing"]),
             candidate_similarity=least,
             most_members=int(table["most_members"]),
+            strangers=number("strangers"),
         )
