@@ -62,7 +62,7 @@ class Decider:
         if not ranked:
             return Outcome(Decision.NEW, None, f"{candidates[0].veto}_veto" if candidates else "no_candidate")
         best = ranked[0]
-        ground = self._ground(best.score)
+        ground = self.ground(best.score)
         if ground:
             if best.members >= self._rules.most_members:
                 return Outcome(Decision.REVIEW, best, "too_many_members")
@@ -70,12 +70,12 @@ class Decider:
                 return Outcome(Decision.REVIEW, best, "margin")
             return Outcome(Decision.LINK, best, ground)
         for candidate in ranked:
-            doubt = self._doubt(candidate.score)
+            doubt = self.doubt(candidate.score)
             if doubt:
                 return Outcome(Decision.REVIEW, candidate, doubt)
         return Outcome(Decision.NEW, best, "below_review")
 
-    def _ground(self, score: Score) -> str:
+    def ground(self, score: Score) -> str:
         """Name what a link would rest on, "" when nothing carries it."""
         rules = self._rules
         if (
@@ -91,9 +91,9 @@ class Decider:
         return ""
 
     def _too_close(self, best: Candidate, second: Candidate) -> bool:
-        return bool(self._ground(second.score)) and best.score.weight - second.score.weight < self._rules.margin
+        return bool(self.ground(second.score)) and best.score.weight - second.score.weight < self._rules.margin
 
-    def _doubt(self, score: Score) -> str:
+    def doubt(self, score: Score) -> str:
         """Name why a person should look, "" when nobody need."""
         rules = self._rules
         if any(score.agrees(kind) for kind in rules.identifying):
