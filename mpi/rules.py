@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -172,12 +173,32 @@ class DecisionRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a match weight means: points of (weight in bits, share of the pairs that are of one person), both ascending.
+
+    Empty when nothing was calibrated.
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+    def probability(self, weight: float) -> float | None:
+        """Probability that a pair of this weight is of one person, by the line between the nearest points."""
+        if not self.points:
+            return None
+        for (low, before), (high, after) in pairwise(self.points):
+            if low <= weight < high:
+                return before + (after - before) * (weight - low) / (high - low)
+        return self.points[0][1] if weight < self.points[0][0] else self.points[-1][1]
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """How encodings are weighed; `digest` (hex) is the SHA-256 of its canonical JSON."""
 
     provenance: str
     comparisons: Mapping[str, Comparison]
     decision: DecisionRules
+    calibration: Calibration
     digest: str
 
 
@@ -290,12 +311,16 @@ class _Reader:
         )
 
     def _model(self, table: dict[str, Any], profile: Profile) -> Model:
-        self._take("model", table, ("provenance", "comparison", "decision"))
+        self._take("model", table, ("provenance", "comparison", "decision", "calibration"))
         comparisons = {entry["on"]: self._comparison(entry, profile) for entry in table["comparison"]}
         for name in (*profile.channel_names(), *(kind.value for kind in profile.tokens)):
             self._need("model.comparison", name in comparisons, f"nothing says how to weigh {name}")
         decision = self._decision(table["decision"], profile, comparisons)
-        return Model(table["provenance"], comparisons, decision, _digest(table).hex())
+        points = tuple((float(weight), float(share)) for weight, share in table.get("calibration", []))
+        rising = all(one < other and p <= q for (one, p), (other, q) in pairwise(points))
+        self._need("model.calibration", rising, "weights and probabilities ascend")
+        self._need("model.calibration", all(0 <= share <= 1 for _, share in points), "probabilities lie in [0, 1]")
+        return Model(table["provenance"], comparisons, decision, Calibration(points), _digest(table).hex())
 
     def _comparison(self, table: dict[str, Any], profile: Profile) -> Comparison:
         where = f"model.comparison {table['on']}"

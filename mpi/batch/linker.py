@@ -258,20 +258,26 @@ def _near_on_channels(held: Population, rules: Rules, told: Told, fast: bool) ->
         rows = held.channels[channel.name]
         if not len(rows.records):
             continue
-        order = np.argsort(rows.values, kind="stable")
-        values = rows.values[order]
-        ends = np.searchsorted(values, values, side="right").astype(np.int64)
-        # Rows that are alone in their bucket meet nobody: their vectors need not even be read.
-        company = np.flatnonzero((ends - np.searchsorted(values, values)) > 1)
-        order = order[company]
-        values = values[company]
-        ends = np.searchsorted(values, values, side="right").astype(np.int64)
+        order, ends = bucket_order(rows)
         bits = rules.profile.bits
         least = rules.model.decision.candidate_similarity[channel.name]
         most = _greatest_distance(least, bits)
         for left, right, _ in close_pairs(np.ascontiguousarray(rows.words[order]), ends, most, fast):
             one, other = rows.records[order[left]], rows.records[order[right]]
             yield _codes(one, other, len(held))
+
+
+def bucket_order(rows: Rows) -> tuple[Places, Places]:
+    """Rows that share a bucket with others, sorted by bucket, and for each where its bucket ends in that order.
+
+    Rows that are alone in their bucket meet nobody: their vectors need not even be read.
+    """
+    order = np.argsort(rows.values, kind="stable")
+    values = rows.values[order]
+    size = np.searchsorted(values, values, side="right") - np.searchsorted(values, values)
+    order = order[size > 1]
+    values = rows.values[order]
+    return order, np.searchsorted(values, values, side="right").astype(np.int64)
 
 
 def _greatest_distance(least: float, bits: int) -> int:

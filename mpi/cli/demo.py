@@ -254,7 +254,7 @@ def _measure(console: Console, paths: _Paths, address: str, facilities: Sequence
         for key in singles:
             client.locate(key, PurposeOfUse.TREAT)
         single_rate = len(singles) / (time.monotonic() - begun)
-        quality = pair_quality(read_truth(paths.population / "truth.csv"), found)
+        quality = pair_quality(read_truth(paths.population / "truth.csv").persons, found)
         across = sum(len(places) > 1 for places in platforms.values())
         console.print("[bold]6[/] the index against the truth")
         table = Table(show_header=False, box=None, padding=(0, 2))

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import typer
 
 from mpi.batch.linker import Pairs, Population, link_pairs, population
-from mpi.cli.progress import Shown, progress
+from mpi.cli.progress import progress
 from mpi.domain.identifiers import new_eid
 from mpi.encoder.encoded_file import whole_file
 from mpi.encoder.keys import load_key_ring
@@ -46,8 +46,8 @@ def run(
     loaded = load_rules(rule_file(rules))
     rings = [load_key_ring(folder).pointer_secret for folder in keys]
     begun = time.monotonic()
-    with progress("linking", None, quiet=as_json) as shown, population(files, loaded, _Steps(shown)) as held:
-        pairs = link_pairs(held, loaded, _Steps(shown))
+    with progress("linking", None, quiet=as_json) as shown, population(files, loaded, shown.step) as held:
+        pairs = link_pairs(held, loaded, shown.step)
         clustering = cluster(
             graph_of(held, pairs, loaded.model), loaded.model.decision.most_members, loaded.model.decision.strangers
         )
@@ -92,16 +92,6 @@ def graph_of(held: Population, pairs: Pairs, model: Model) -> Graph:
         if kind in held.numbers
     }
     return Graph(len(held), pairs.left, pairs.right, pairs.weight, pairs.by_number | pairs.by_anchor, only_one)
-
-
-class _Steps:
-    """Shows each step of the work with its own count."""
-
-    def __init__(self, shown: Shown) -> None:
-        self._shown = shown
-
-    def __call__(self, what: str, done: int, of: int) -> None:
-        self._shown.step(what, done, of)
 
 
 def _record_ids(held: Population, rings: Sequence[bytes]) -> list[str]:

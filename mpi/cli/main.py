@@ -256,6 +256,32 @@ def link(
     run(files, rules, out, keys or [], pairs, as_json=as_json)
 
 
+@app.command(epilog="Example: mpi train --rules th-v1 10661.parquet HL001.parquet --out th-v1-2026.toml")
+def train(
+    files: Annotated[list[Path], typer.Argument(help="Encoded files.", metavar="A.parquet...")],
+    out: Annotated[Path, typer.Option(help="Rule file to write.", metavar="NEW.toml")],
+    rules: Annotated[str, typer.Option(help="Rule file to begin with, or the name of one that is shipped.")] = "th-v1",
+    note: Annotated[str, typer.Option(help="What the files were, for the provenance.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Estimate a model's probabilities from encoded files; nobody needs to know who is who."""
+    from mpi.cli.train import run
+
+    run(files, rules, out, note, as_json=as_json)
+
+
+@app.command(epilog="Example: mpi evaluate --truth population/truth.csv clusters.csv")
+def evaluate(
+    clusters: Annotated[Path, typer.Argument(help="Who was put together: record_id,eid.", metavar="clusters.csv")],
+    truth: Annotated[Path, typer.Option(help="Who is who: record_id,person_id,stratum.", metavar="truth.csv")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare a grouping with the truth: precision and recall by stratum, with intervals and examples."""
+    from mpi.cli.evaluate import run
+
+    run(truth, clusters, as_json=as_json)
+
+
 @app.command(
     epilog="Example: echo 1103702488992 | mpi locate --server 127.0.0.1:7443 --certs certs/exchange-cdes "
     "--keys keys/cdes --national-id - --purpose TREAT"

@@ -23,7 +23,7 @@ HN = "https://terms.sil-th.org/hcode/5/HL001/HN"
 PASSPORT = "http://hl7.org/fhir/sid/passport-"
 
 PEOPLE: dict[str, tuple[dict[str, str], dict[str, object]]] = {
-    # what a district hospital has, in Windows-874 with titles as typed and Buddhist years; what a private one has, in FHIR
+    # a district hospital: Windows-874, titles as typed, Buddhist years; a private one: FHIR in UTF-8, Latin names
     "number and names": (
         {"PRENAME": "นาย", "NAME": "สมชาย", "LNAME": "ใจดี", "SEX": "1", "BIRTH": "25300117", "CID": "1103702488992"},
         {"name": ("Mr.", ["SOMCHAI"], "JAIDEE"), "birthDate": "1987-01-17", "gender": "male", "cid": "1103702488992"},

@@ -1,0 +1,66 @@
+"""`mpi train`: estimate a model's probabilities from encoded files."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+
+from mpi.batch.linker import link_pairs, population
+from mpi.batch.rule_writing import with_model
+from mpi.batch.training import train, weights_table
+from mpi.cli.progress import progress
+from mpi.encoder.encoded_file import whole_file
+from mpi.errors import InputRejected
+from mpi.rules import load_rules, rule_file
+
+
+def run(files: Sequence[Path], rules: str, out: Path, note: str, *, as_json: bool) -> None:
+    """Train and write a new rule file; a released file is never edited.
+
+    Raises:
+        InputRejected: a file or the rule file is unusable, or `out` is there already.
+    """
+    path = rule_file(rules)
+    loaded = load_rules(path)
+    if out.exists():
+        raise InputRejected(f"--out: {out} is there already; a rule file is never edited")
+    begun = time.monotonic()
+    with progress("training", None, quiet=as_json) as shown, population(files, loaded, shown.step) as held:
+        pairs = link_pairs(held, loaded, shown.step)
+        trained = train(held, pairs, loaded)
+        records = len(held)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    provenance = (
+        f"u counted among {trained.strangers:,} pairs of one facility with different national ids, m by "
+        f"expectation-maximisation with u fixed from {trained.seeds:,} pairs that agree on it, "
+        f"{trained.rounds} rounds, {records:,} records, {today}; thresholds as in {path.stem}"
+        + (f"; {note}" if note else "")
+    )
+    model = replace(trained.model, provenance=provenance)
+    try:
+        text = with_model(path.read_text(encoding="utf-8"), model)
+        with whole_file(out) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except ValueError as error:
+        raise InputRejected(f"{path}: {error}") from None
+    except OSError as error:
+        raise InputRejected(f"{out}: cannot be written ({error.strerror})") from None
+    written = load_rules(out).model
+    table = weights_table(written)
+    if as_json:
+        figures = {"records": records, "seconds": round(time.monotonic() - begun, 2), "provenance": provenance}
+        typer.echo(json.dumps({**figures, "digest": written.digest, "comparisons": table}, ensure_ascii=False))
+        return
+    typer.echo(f"{out}: {provenance}")
+    for name, levels in table.items():
+        before = loaded.model.comparisons[name]
+        typer.echo(f"  {name}")
+        for level, m, u, weight in levels:
+            was = before.level(level).weight
+            typer.echo(f"    {level:<10} m {m:<10.4g} u {u:<10.4g} {weight:+6.1f} bits (was {was:+.1f})")
