@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, TextIO
 
 from mpi.domain.identifiers import IdentifierKind
 from mpi.encoder.dates import iso
-from mpi.encoder.demographics import Demographics, RawDemographics, RawName, normalize
+from mpi.encoder.demographics import OTHER_NAME_FIELDS, Demographics, RawDemographics, RawName, normalize, other_names
 from mpi.encoder.thai_names import PersonName
 
 LONGEST_LINE = 1 << 20
@@ -23,8 +23,12 @@ def normalize_lines(stdin: TextIO | BinaryIO, stdout: TextIO) -> int:
     """Normalise JSON lines into JSON lines.
 
     A line is an object with any of name | prefix, given, middle, family; birth_date, sex, national_id, passport,
-    passport_country, phone. The answer has given, middle, family (each "" when absent), aliases, birth_date,
-    birth_date_alternatives, sex, national_id, passport, passport_country, phone and flags. A value that is missing or
+    passport_country, phone; and for further names previous_name | previous_given, previous_family; latin_name |
+    latin_given, latin_family; alias, each a text or a list of texts (see `mpi.encoder.demographics.other_names`).
+
+    The answer has given, middle, family (each "" when absent), aliases, other_names, birth_date,
+    birth_date_alternatives, sex, national_id, passport, passport_country, phone and flags. `other_names` are the
+    further names that are encoded, aliases among them, as {"given", "middle", "family"}. A value that is missing or
     rejected is null; flags say why as `field:word`, such as "national_id:checksum". A line that is no JSON object is
     answered by {"error": "not JSON", "line": n}. Empty lines are passed over.
 
@@ -70,11 +74,12 @@ def _raw(line: str | bytes) -> RawDemographics | None:
         if not isinstance(fields, dict):
             return None
         value = {name: _text(fields.get(name)) for name in ("name", *_NAME_FIELDS, *_FIELDS)}
+        values = {name: _texts(fields[name]) for name in OTHER_NAME_FIELDS if name in fields}
     except (ValueError, RecursionError):
         return None
     name = RawName(value["name"], *(value[field] for field in _NAME_FIELDS))
     return RawDemographics(
-        names=(name,),
+        names=(name, *other_names(lambda field: values.get(field, ()))),
         birth_date=value["birth_date"],
         sex=value["sex"],
         national_id=value["national_id"],
@@ -93,6 +98,10 @@ def _text(value: object) -> str:
     return value
 
 
+def _texts(value: object) -> Sequence[str]:
+    return [_text(each) for each in value] if isinstance(value, list) else [_text(value)]
+
+
 def _answer(person: Demographics) -> dict[str, Any]:
     name = person.names[0] if person.names else PersonName()
     date = person.birth_date
@@ -103,6 +112,9 @@ def _answer(person: Demographics) -> dict[str, Any]:
         "middle": name.middle,
         "family": name.family,
         "aliases": list(name.aliases),
+        "other_names": [
+            {"given": other.given, "middle": other.middle, "family": other.family} for other in person.names[1:]
+        ],
         "birth_date": date.iso if date else None,
         "birth_date_alternatives": [iso(*other) for other in date.alternatives] if date else [],
         "sex": person.sex or None,

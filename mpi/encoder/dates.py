@@ -90,7 +90,9 @@ _TIME = r"(?:[T ]\s*\d{1,2}:\d{2}[\d:.]*\s*(?:Z|[+-]\d{2}:?\d{2}|[AaPp][Mm])?)?"
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:\d{6})?")
 _DAY_FIRST = re.compile(r"(\d{1,2})[-/. ]+(\d{1,2})[-/. ]+(\d{4}|\d{2})" + _TIME)
 _YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2})" + _TIME + ")?")
-_YEAR_ALONE = re.compile(r"(?:-{1,2}[-/. ]+){0,2}(\d{4})")
+_YEAR_ALONE = re.compile(r"(\d{4})")
+# A part that is not known, as cards and forms show it: "-- -- 2500", "??/07/2500", "x/x/2500".
+_UNKNOWN_PART = re.compile(r"(?<![^/. ])(?:-{1,2}|\?{1,2}|[xX]{1,2})(?=[-/. ])(?=.*\d{4}$)")
 _NAMED_MONTH = re.compile(r"(\d{0,2})([^\d]+)(\d{4}|\d{2})")
 _MONTH_FIRST = re.compile(r"([A-Za-z]+)\.? *(\d{1,2})[, ]+(\d{4})")
 _ERA = re.compile(
@@ -170,7 +172,8 @@ def _read(text: str) -> _Written:
         stated = [match for match in _ERA.finditer(text) if match[1] or match[2]]
         if stated:
             era = _BE if stated[0][1] else _CE
-        text = _ERA.sub(" ", text).strip(" .,")
+        # Spreadsheets put an apostrophe before a number that is to stay a text.
+        text = _UNKNOWN_PART.sub("0", _ERA.sub(" ", text).strip(" .,'"))
         found = _COMPACT.fullmatch(text)
     if found:
         written = _compact(found[0][:8])

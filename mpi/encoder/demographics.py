@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 
 from mpi.encoder.dates import BirthDate, DateRejected, parse_birth_date
 from mpi.encoder.identifiers import Identifier, IdentifierRejected, parse_national_id, parse_passport, parse_phone
-from mpi.encoder.thai_names import NameFlag, PersonName, parse_full_name, parse_name_parts
+from mpi.encoder.thai_names import NameFlag, PersonName, completed, parse_full_name, parse_name_parts
 from mpi.encoder.thai_text import clean_text
+
+MAX_NAMES = 6
+"""Names of one person that are kept: each is encoded, and more of them make a person look like everybody."""
+OTHER_NAME_FIELDS = "previous_name previous_given previous_family latin_name latin_given latin_family alias".split()
+"""Fields for further names; see `other_names`."""
 
 MALE, FEMALE = "1", "2"
 _SEX = {
@@ -27,6 +33,8 @@ _CODE_PART = re.compile(r"\d{2}", re.ASCII)
 _PLACE_WORD = re.compile(r"(?:ตำบล|แขวง|ต\.|กิ่งอำเภอ|อำเภอ|เขต|อ\.|จังหวัด|จ\.) *(?=.)")
 _UNKNOWN_PLACES = frozenset(("00", "99", "000000", "999999", "unknown", "ไม่ทราบ", "ไม่ระบุ"))
 _BANGKOK = frozenset(("กรุงเทพ", "กรุงเทพฯ", "กทม", "กทม.", "กรุงเทพมหานครฯ"))
+_NAME_FLAGS = {flag: f"name:{flag.value.lower()}" for flag in NameFlag}
+_BETWEEN_ALIASES = re.compile("[,;/|]")
 _HOUSE = re.compile(r"(?:(?:บ้าน)?เลขที่|no\b\.?)? *0*([1-9]\d{0,4}(?:/\d{1,5})?)(?!\d)", re.ASCII | re.IGNORECASE)
 
 
@@ -50,7 +58,10 @@ class RawDemographics:
 
     Attributes:
         local_id: the source's own number of the person.
-        names: the present name first, then names in another script and earlier ones.
+        names: the present name first, then names in another script, earlier ones and aliases; of these a given or
+            family name that is missing is as in the present name.
+        national_id: the present number.
+        other_national_ids: earlier numbers, as people without citizenship hold several over time.
         passport_country: ISO 3166 alpha-3 code of the country that issued the passport.
         other_passports: further passports, as (number, country).
         house: house number, or an address that begins with it.
@@ -62,6 +73,7 @@ class RawDemographics:
     birth_date: str = ""
     sex: str = ""
     national_id: str = ""
+    other_national_ids: tuple[str, ...] = ()
     passport: str = ""
     passport_country: str = ""
     other_passports: tuple[tuple[str, str], ...] = ()
@@ -81,10 +93,11 @@ class Demographics:
     """What is known of one person, in canonical form.
 
     Attributes:
-        names: the present name first, then other spellings and earlier names; empty when none is usable.
+        names: the present name first, then other spellings, earlier names and aliases, no two equal, at most
+            `MAX_NAMES`; empty when none is usable.
         birth_date: None when missing or rejected.
         sex: "1" male, "2" female, "" unknown.
-        identifiers: the numbers that can identify, and the phone.
+        identifiers: the numbers that can identify, and the phone; no two equal.
         subdistrict: six-digit DOPA code, or the name in canonical form, or "".
         house: house number such as "99/1", or "".
         district: name without the word for district, or its code, or "".
@@ -125,7 +138,7 @@ def normalize(raw: RawDemographics, today: datetime.date) -> Demographics:
         names,
         _birth_date(raw.birth_date, today, flags),
         _sex(raw.sex, names, flags),
-        tuple(_identifiers(raw, flags)),
+        tuple(dict.fromkeys(_identifiers(raw, flags))),
         subdistrict,
         _house(raw.house),
         district,
@@ -134,18 +147,56 @@ def normalize(raw: RawDemographics, today: datetime.date) -> Demographics:
     )
 
 
+def other_names(values: Callable[[str], Sequence[str]]) -> Iterator[RawName]:
+    """Further names of a person from `OTHER_NAME_FIELDS`, as tables and lines of JSON have them.
+
+    `previous_name` and `latin_name` hold whole names; `previous_given` and `previous_family`, `latin_given` and
+    `latin_family` hold parts, of which the first given goes with the first family name and so on; `alias` holds given
+    or whole names, parted by commas, semicolons or slashes.
+
+    Args:
+        values: the values of a field, in order.
+    """
+    for kind in ("latin", "previous"):
+        for full in values(f"{kind}_name"):
+            if full:
+                yield RawName(full=full)
+        for given, family in zip_longest(values(f"{kind}_given"), values(f"{kind}_family"), fillvalue=""):
+            if given or family:
+                yield RawName(given=given, family=family)
+    for aliases in values("alias"):
+        for alias in _BETWEEN_ALIASES.split(aliases):
+            if alias.strip():
+                yield RawName(full=alias)
+
+
 def _names(raw_names: tuple[RawName, ...], flags: set[str]) -> tuple[PersonName, ...]:
-    names: dict[tuple[str, str, str], PersonName] = {}
-    for raw in raw_names:
-        if raw.full:
-            name = parse_full_name(raw.full)
-        else:
-            name = parse_name_parts(raw.given, raw.family, raw.middle, raw.prefix)
-        for flag in name.flags:
-            flags.add(f"name:{flag.value.lower()}")
-        if name.given or name.family:
-            names.setdefault((name.given, name.middle, name.family), name)
-    return tuple(names.values())
+    names = [_name(raw) for raw in raw_names]
+    if len(names) > 1:
+        names[1:] = [completed(name, names[0]) for name in names[1:]]
+    # Aliases come last: where there are too many names, they tell the least.
+    names += [completed(other, name) for name in names for other in name.others]
+    if names and NameFlag.NEWBORN in names[0].flags:
+        # Half a name beside an unnamed newborn's could be anybody's.
+        names = [names[0], *(name for name in names[1:] if name.given and name.family)]
+    usable: dict[tuple[str, str, str], PersonName] = {}
+    for place, name in enumerate(names):
+        known = name.given or name.family
+        if known or not place:
+            # That there is no earlier name or alias is nothing to remark.
+            for flag in name.flags:
+                flags.add(_NAME_FLAGS[flag])
+        if known:
+            usable.setdefault((name.given, name.middle, name.family), name)
+    if len(usable) > MAX_NAMES:
+        flags.add("name:too_many")
+    return tuple(usable.values())[:MAX_NAMES]
+
+
+def _name(raw: RawName) -> PersonName:
+    if raw.full:
+        return parse_full_name(raw.full)
+    return parse_name_parts(raw.given, raw.family, raw.middle, raw.prefix)
 
 
 def _birth_date(text: str, today: datetime.date, flags: set[str]) -> BirthDate | None:
@@ -176,8 +227,9 @@ def _sex(text: str, names: tuple[PersonName, ...], flags: set[str]) -> str:
 
 
 def _identifiers(raw: RawDemographics, flags: set[str]) -> Iterator[Identifier]:
-    if found := _identifier("national_id", raw.national_id, parse_national_id, flags):
-        yield found
+    for number in (raw.national_id, *raw.other_national_ids):
+        if found := _identifier("national_id", number, parse_national_id, flags):
+            yield found
     passports = ((raw.passport, raw.passport_country), *raw.other_passports)
     for number, country in passports:
         if found := _identifier("passport", number, partial(parse_passport, country=country), flags):
@@ -201,6 +253,8 @@ def _identifier(name: str, text: str, parse: Callable[[str], Identifier], flags:
 
 def _places(raw: RawDemographics) -> tuple[str, str, str]:
     """Subdistrict, district and province; as DOPA codes of six, four and two digits where the source gives codes."""
+    if not (raw.subdistrict or raw.district or raw.province):
+        return "", "", ""
     subdistrict, district, province = _place(raw.subdistrict), _place(raw.district), _place(raw.province)
     code = _SUBDISTRICT_CODE.fullmatch(subdistrict)
     if code:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import mul
 
 from mpi.domain.identifiers import IdentifierKind
 from mpi.encoder.thai_text import clean_text
 
 NATIONAL_ID_DIGITS = 13
+_WEIGHTS = range(NATIONAL_ID_DIGITS, 1, -1)
 _ALIEN_CLASSES = frozenset("067")
 _SAMPLES = frozenset(("1111111111119", "9999999999994", "0000000000001", "1234567890121"))
 """Sample numbers that systems are filled with; they pass the check digit."""
 _TRUNCATED_PASSPORT = 8
 """Characters that PASSPORT had in the 2015 tables of the 43-file standard: longer numbers were cut there."""
 
-_SEPARATORS = re.compile(r"[\s\-–_./]+")
+# A spreadsheet's apostrophe before a number that is to stay a text, and the fraction behind one that did not.
+_SEPARATORS = re.compile(r"(?<=\d{9})\.0\Z|[\s\-–_./']+", re.ASCII)
 _G_CODE = re.compile(r"G\d{12}", re.ASCII)
 _PASSPORT = re.compile(r"[A-Z0-9]{6,15}", re.ASCII)
 _THAI_PASSPORT = re.compile(r"[A-Z]{2}\d{7}", re.ASCII)
@@ -101,7 +104,7 @@ def check_digit(digits: str) -> str:
 
     The third digit has the weight 11, so no mistake in it is ever noticed.
     """
-    total = sum((NATIONAL_ID_DIGITS - place) * int(digits[place]) for place in range(NATIONAL_ID_DIGITS - 1))
+    total = sum(map(mul, _WEIGHTS, map(int, digits)))
     return str((11 - total % 11) % 10)
 
 
@@ -142,7 +145,7 @@ def parse_phone(text: str) -> Identifier:
         IdentifierRejected: it is none, or plainly filled in.
     """
     if not (text.isascii() and text.isdigit()):
-        text = _NOT_PHONE.sub("", _FURTHER_PHONE.split(clean_text(text)[0], maxsplit=1)[0])
+        text = _NOT_PHONE.sub("", _FURTHER_PHONE.split(clean_text(text)[0].removesuffix(".0"), maxsplit=1)[0])
     digits = text
     if not digits.startswith("0") or digits.startswith("0066"):
         digits = _COUNTRY_PREFIX.sub("0", digits, count=1)

@@ -201,7 +201,9 @@ def _check(job: EncodeJob) -> None:
 def _reader(job: EncodeJob) -> Callable[[Path], Iterator[Entry]]:
     if job.mapping is not None:
         return functools.partial(csv_source.read, mapping=csv_source.load_mapping(job.mapping))
-    return {"person43": person43.read, "fhir": fhir.read}[job.source]
+    if job.source == "fhir":
+        return functools.partial(fhir.read, facility=job.facility)
+    return person43.read
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 
 from mpi.encoder.thai_text import TextFlag, clean_text
-from mpi.encoder.titles import strip_titles, title_of_prefix
+from mpi.encoder.titles import is_title, strip_titles, title_of_prefix
 
 
 class NameFlag(StrEnum):
@@ -54,6 +54,7 @@ class PersonName:
         middle: middle names (ชื่อรอง), one space between them.
         family: family name (ชื่อสกุล), particles joined (ณอยุธยา, แซ่ลิ้ม).
         aliases: names in parentheses: nicknames, former names.
+        others: the names that the aliases stand for, nicknames excepted; "" for the part that an alias does not tell.
         script: "thai", "latin", "mixed", or "" when there is no letter of either.
         sex_hint: "1" male or "2" female by the title; "" when it does not tell.
         flags: what was met on the way.
@@ -63,6 +64,7 @@ class PersonName:
     middle: str = ""
     family: str = ""
     aliases: tuple[str, ...] = ()
+    others: tuple[PersonName, ...] = ()
     script: str = ""
     sex_hint: str = ""
     flags: frozenset[NameFlag] = frozenset()
@@ -76,8 +78,16 @@ _PLAIN_THAI = re.compile("[ก-ฮะ-ฺเ-ๅ็-ํ ]*+")
 
 _PARENTHESES = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _RANK_NOTES = {"พิเศษ": "พิเศษ ", "หญิง": "หญิง ", "ญ": "หญิง "}
-_ALIAS_LABEL = re.compile(
-    r" *(?:(?:ชื่อเดิม|เดิมชื่อ|(?:นาม)?สกุลเดิม|ชื่อเล่น|เดิม)|(?:nee|née|formerly|aka|a\.k\.a\.)\b)[ :]*", re.IGNORECASE
+_NICKNAME = re.compile(" *(?:ชื่อเล่น|nick ?name)[ :]*", re.IGNORECASE)
+_ALIAS_LABEL = re.compile(r" *(?:(?:ชื่อ(?:เดิม|เก่า)|เดิมชื่อ|เดิม)|(?:formerly|aka|a\.k\.a\.)(?![a-z]))[ :]*", re.IGNORECASE)
+_FORMER_FAMILY = re.compile(
+    r"(?:^| )(?:(?:ชื่อ)?(?:นาม)?สกุล ?(?:เดิม|เก่า)|เดิม ?(?:นาม)?สกุล|n[eé]e(?=[ :]+[^ :]))[ :]*", re.IGNORECASE
+)
+# What registrars note of the patient, not of the name.
+_REMARK = re.compile(
+    "(?:แฝด|คนที่|ต่างด้าว|ต่างชาติ|เสียชีวิต|ตาย|ซ้ำ|คนไข้|ผู้ป่วย|ญาติ|มารดา|บิดา|บุตร|twin|dead|deceased|vip|hn)"
+    "(?![ะ-ฺๅ-๎a-z])|(?:พม่า|ลาว|กัมพูชา|เขมร|ไทย|ชาย|ช|new|old)$",
+    re.IGNORECASE,
 )
 _NOT_THAI_RUN = re.compile("[^\u0e00-\u0e7f]+")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
@@ -136,7 +146,8 @@ _NA_PLACES = frozenset(
     )
 )
 
-_KEYBOARD_SLIP = re.compile(r"[;\[\],.'/=]|^[^aeiouAEIOU]+$")
+_KEYBOARD_SIGN = re.compile(r"[;\[\],.'/=]")
+_LATIN_WITHOUT_VOWELS = re.compile("(?: *[b-df-hj-np-tv-z]){4,} *")
 _THAI_WORDS = re.compile(r"(?:[ก-ฮ][ัิ-ู็]?[่-๋]?์?(?:าะ|[ะาำๅ])?|[เ-ไ](?=[ก-ฮ])|[ .])+")
 # Thai Kedmanee (TIS 820-2538) by the keys of a US keyboard: the letter rows plain, the digit row plain, then shifted.
 _KEDMANEE = str.maketrans(
@@ -157,7 +168,8 @@ def parse_full_name(text: str) -> PersonName:
     with `parse_name_parts` gives the same parts.
     """
     cleaned, flags = clean_text(text)
-    return _Reader(flags).full(cleaned)
+    name = _Reader(flags).full(cleaned)
+    return _without_vowels(name) or name
 
 
 def parse_name_parts(given: str, family: str, middle: str = "", prefix: str = "") -> PersonName:
@@ -181,7 +193,23 @@ def parse_name_parts(given: str, family: str, middle: str = "", prefix: str = ""
         reader.flags |= {NameFlag(flag) for flag in middle_flags}
     if prefix:
         cleaned_prefix, _ = clean_text(prefix)
-    return reader.parts(cleaned_given, cleaned_middle, cleaned_family, cleaned_prefix)
+    name = reader.parts(cleaned_given, cleaned_middle, cleaned_family, cleaned_prefix)
+    return _without_vowels(name) or name
+
+
+def completed(name: PersonName, present: PersonName) -> PersonName:
+    """A further name of a person, with the part that it lacks as in the present name.
+
+    A former given name is told without the family name, and a maiden name without the given name. The family name of
+    an unnamed newborn is the mother's, so it completes nothing and is not completed.
+    """
+    if bool(name.given) == bool(name.family) or NameFlag.NEWBORN in name.flags | present.flags:
+        return name
+    given, family = name.given or present.given, name.family or present.family
+    if not (given and family):
+        return name
+    script = _script(f"{given}{name.middle}{family}")
+    return replace(name, given=given, family=family, script=script, flags=name.flags - {NameFlag.SINGLE_NAME})
 
 
 @cache
@@ -204,14 +232,21 @@ def _is_given_name(word: str) -> bool:
     return word in given_names()
 
 
+def _script(letters: str) -> str:
+    thai = _THAI_LETTER.search(letters)
+    latin = _LATIN_LETTER.search(letters)
+    return ("mixed" if latin else "thai") if thai else "latin" if latin else ""
+
+
 class _Reader:
     """One reading of one name; gathers flags, aliases and hints on the way."""
 
-    __slots__ = ("aliases", "flags", "given_unknown", "of_mother", "sexes")
+    __slots__ = ("aliases", "flags", "given_unknown", "of_mother", "others", "sexes")
 
     def __init__(self, flags: frozenset[TextFlag]) -> None:
         self.flags = {NameFlag(flag) for flag in flags}
         self.aliases: list[str] = []
+        self.others: list[PersonName] = []
         self.sexes: set[str] = set()
         self.given_unknown = False
         self.of_mother = False
@@ -241,7 +276,7 @@ class _Reader:
         if NameFlag.NULL_NAME in self.flags:
             return self._name("", "", "")
         middle_words = self._following_words(middle)
-        family_words = self._following_words(family)
+        family_words = self._following_words(family, family=True)
         if not given_words and not middle_words and len(family_words) > 1 and not self.given_unknown:
             self.flags.add(NameFlag.NAME_IN_WRONG_FIELD)
             return self.full(family)
@@ -271,23 +306,27 @@ class _Reader:
 
     def _newborn(self, words: list[str]) -> PersonName:
         # Behind "บุตร น.ส." the mother's given name comes first; a lone word behind "ทารก" is the family name.
+        if not words and self.others:
+            # The mother stands in parentheses.
+            return self._name("", "", self.others[0].family)
         return self._name("", "", words[-1] if len(words) > self.of_mother else "")
 
     def _name(self, given: str, middle: str, family: str) -> PersonName:
-        if NameFlag.NEWBORN not in self.flags:
+        if NameFlag.NEWBORN in self.flags:
+            # A name in parentheses is the mother's.
+            self.aliases, self.others = [], []
+        else:
             if not (given or middle or family):
                 self.flags.add(NameFlag.NULL_NAME)
             elif given and not family:
                 self.flags.add(NameFlag.SINGLE_NAME)
-        letters = f"{given}{middle}{family}"
-        thai = _THAI_LETTER.search(letters)
-        latin = _LATIN_LETTER.search(letters)
         return PersonName(
             given,
             middle,
             family,
             tuple(dict.fromkeys(self.aliases)),
-            ("mixed" if latin else "thai") if thai else "latin" if latin else "",
+            tuple(self.others),
+            _script(f"{given}{middle}{family}"),
             self.sexes.pop() if len(self.sexes) == 1 else "",
             frozenset(self.flags),
         )
@@ -343,27 +382,44 @@ class _Reader:
             self.sexes.add(_NEWBORN_SEX[found["sex"]])
         return mother.rest
 
-    def _letters_and_dots(self, text: str) -> str:
+    def _letters_and_dots(self, text: str, *, family: bool = False) -> str:
         """Letters, dots and spaces of a field; what stands in parentheses goes to the aliases."""
         if _PLAIN_THAI.fullmatch(text):
             return text
         text = _NULL_PHRASE.sub(" unknown ", _BABY_OF.sub("baby of ", text))
-        text = _PARENTHESES.sub(self._take_alias, text)
+        text = _PARENTHESES.sub(partial(self._take_alias, family=family), text)
         if any(map(str.isdigit, text)):
             self.flags.add(NameFlag.DIGITS_DROPPED)
         return _letters(text).lstrip(" .ฯ")
 
-    def _take_alias(self, parentheses: re.Match[str]) -> str:
+    def _take_alias(self, parentheses: re.Match[str], *, family: bool) -> str:
+        """Take what stands in parentheses for an alias; gives what stays of it in the name.
+
+        An alias of one word is a given name, behind a family name or a label of its own a family name.
+        """
         inside = parentheses[1].strip()
         if inside in _RANK_NOTES:
-            return _RANK_NOTES[inside]
-        words = _letters(_ALIAS_LABEL.sub("", inside, count=1)).translate(_DOTS).split()
-        if alias := " ".join(_without_nulls(words)):
-            self.aliases.append(alias)
+            # Behind a rank it is part of that, behind a name it notes the patient's sex.
+            return _RANK_NOTES[inside] if is_title(parentheses.string[: parentheses.start()].strip()) else " "
+        if _REMARK.match(inside) or is_title(inside):
+            return " "
+        nickname = _NICKNAME.match(inside)
+        known, *former = _FORMER_FAMILY.split(inside[nickname.end() :] if nickname else inside, maxsplit=1)
+        words, family_words = _alias_words(known, before_na=2), _alias_words("".join(former), before_na=1)
+        if not words and not family_words:
+            return " "
+        self.aliases.append(" ".join((*words, *family_words)))
+        if nickname:
+            return " "
+        if not family_words and (family or len(words) > 1):
+            family_words = [words.pop()]
+        first, middle = words[:1], [*words[1:], *family_words[:-1]]
+        name = PersonName("".join(first), " ".join(middle), "".join(family_words[-1:]))
+        self.others.append(replace(name, script=_script("".join((*first, *middle, *family_words)))))
         return " "
 
-    def _following_words(self, text: str) -> list[str]:
-        return _without_nulls(self._letters_and_dots(text).translate(_DOTS).split()) if text else []
+    def _following_words(self, text: str, *, family: bool = False) -> list[str]:
+        return _without_nulls(self._letters_and_dots(text, family=family).translate(_DOTS).split()) if text else []
 
     def _leading(self, text: str) -> list[str]:
         """Words of the field that the given name is in; notes when a placeholder stands in its place."""
@@ -374,6 +430,12 @@ class _Reader:
                 self.flags.add(NameFlag.NULL_NAME)
                 return []
         return _without_nulls(words)
+
+
+def _alias_words(text: str, *, before_na: int) -> list[str]:
+    """Words of an alias, without its title and without the label that tells what it is."""
+    letters = strip_titles(_letters(_ALIAS_LABEL.sub("", text, count=1)).strip(" .ฯ"), _is_given_name).rest
+    return _joined(_without_nulls(letters.translate(_DOTS).split()), before_na=before_na)
 
 
 def _without_nulls(words: list[str]) -> list[str]:
@@ -421,10 +483,31 @@ def _joined(words: list[str], *, before_na: int) -> list[str]:
 def _undo_keyboard_slip(fields: tuple[str, ...]) -> tuple[str, ...] | None:
     """Fields typed for Thai with the keyboard in English ("l,=kp .0fu" for สมชาย ใจดี), converted; None if they are not.
 
-    They are taken for that when every word comes out well formed and one of them is a known Thai name.
+    They are taken for that when there are signs among the letters, every word comes out well formed, and one of them
+    is a known Thai name.
     """
-    if not all(map(str.isascii, fields)) or not any(map(_KEYBOARD_SLIP.search, fields)):
+    if not all(map(str.isascii, fields)) or not any(map(_KEYBOARD_SIGN.search, fields)):
         return None
+    return _in_thai_keys(fields)
+
+
+def _without_vowels(name: PersonName) -> PersonName | None:
+    """A name of Latin letters without a vowel, read as Thai keys; None if it has vowels or comes out unknown.
+
+    It looks at the canonical parts, so that parsing them again comes to the same. Short names without a vowel (Ly, Vy)
+    are somebody's.
+    """
+    if name.script != "latin" or not _LATIN_WITHOUT_VOWELS.fullmatch(f"{name.given} {name.middle} {name.family}"):
+        return None
+    slip = _in_thai_keys((name.given, name.middle, name.family))
+    if slip is None:
+        return None
+    thai = parse_name_parts(slip[0], slip[2], slip[1])
+    flags = (name.flags | thai.flags | {NameFlag.WRONG_KEYBOARD}) - ({NameFlag.SINGLE_NAME} - thai.flags)
+    return replace(thai, aliases=name.aliases, others=name.others, sex_hint=thai.sex_hint or name.sex_hint, flags=flags)
+
+
+def _in_thai_keys(fields: tuple[str, ...]) -> tuple[str, ...] | None:
     # A lone sign is a placeholder in any layout.
     thai = [field if len(field) < _SHORTEST_SLIP else field.translate(_KEDMANEE) for field in fields]
     typed = [field for field in thai if len(field) >= _SHORTEST_SLIP]

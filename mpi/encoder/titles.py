@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 
@@ -100,6 +100,10 @@ _MORE_FULL_FORMS = (
     Title("ด็อกเตอร์"),
     Title("อาจารย์"),
     Title("ว่าที่"),
+    Title("ดาบตำรวจหญิง", "2"),
+    Title("ดาบตำรวจ"),
+    Title("ศาสตราจารย์เกียรติคุณ"),
+    Title("ศาสตราจารย์คลินิก"),
 )
 
 _LATIN_SPACED = {
@@ -195,6 +199,12 @@ def strip_titles(text: str, is_given_name: Callable[[str], bool]) -> StrippedNam
     return StrippedName(text, tuple(titles), ambiguous)
 
 
+def is_title(text: str) -> bool:
+    """Say whether `text`, which `clean_text` has passed, is titles and nothing else."""
+    return strip_titles(f"{text} {_LENT_NAME}", lambda _: False).rest == _LENT_NAME
+
+
+@lru_cache(maxsize=1 << 10)
 def title_of_prefix(prefix: str) -> Title | None:
     """Title behind a PRENAME value: a DOPA code ("003", also "3") or free text ("น.ส.", "ผศ.ดร."); None if neither.
 

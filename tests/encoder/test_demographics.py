@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpi.domain.identifiers import IdentifierKind
-from mpi.encoder.demographics import Demographics, RawDemographics, RawName, normalize
+from mpi.encoder.demographics import MAX_NAMES, Demographics, RawDemographics, RawName, normalize
+from mpi.encoder.encoder import field_views
+from mpi.encoder.identifiers import check_digit
 
 TODAY = datetime.date(2026, 6, 30)
 WHOLE = RawDemographics(
@@ -106,6 +108,70 @@ def test_same_name_twice_counts_once() -> None:
     assert len(normal(names=names).names) == 1
 
 
+def names_of(*raw: RawName) -> list[tuple[str, str]]:
+    return [(name.given, name.family) for name in normal(names=raw).names]
+
+
+def test_other_names_are_completed_from_the_present_one() -> None:
+    """A further name lends what it lacks from the present name; aliases in parentheses come last."""
+    present, latin = RawName(full="นางสมหญิง มั่นคง (ดาว)"), RawName(full="Somying Mankong")
+    assert names_of(present, RawName(family="ใจดี"), RawName(given="สมศรี"), latin) == [
+        ("สมหญิง", "มั่นคง"), ("สมหญิง", "ใจดี"), ("สมศรี", "มั่นคง"), ("somying", "mankong"), ("ดาว", "มั่นคง"),
+    ]  # fmt: skip
+
+
+def test_aliases_are_encoded() -> None:
+    """Every name is a reading of its own for the encoder, the alias as well."""
+    person = normal(names=(RawName(full="สมชาย ใจดี (เดิมชื่อ สมศักดิ์)"),), birth_date="25300115")
+    given = [view.fields["given"] for view in field_views(person, TODAY)]
+    assert len(given) == 2
+    assert given[0] != given[1]
+
+
+def test_present_name_unknown() -> None:
+    """Where the present name is missing, another one stands first."""
+    assert names_of(RawName(given="-", family="-"), RawName(full="สมชาย ใจดี")) == [("สมชาย", "ใจดี")]
+    assert names_of(RawName(full="(สมชาย ใจดี)")) == [("สมชาย", "ใจดี")]
+
+
+def test_half_a_name_beside_a_newborn() -> None:
+    """Beside an unnamed newborn only whole names count: half of one could be anybody's."""
+    assert names_of(RawName(full="ทารก มั่นคง"), RawName(full="ดาว"), RawName(full="ธนา มั่นคง")) == [
+        ("", "มั่นคง"), ("ธนา", "มั่นคง"),
+    ]  # fmt: skip
+
+
+def test_no_other_name_is_no_remark() -> None:
+    """A placeholder in the field of an earlier name is not remarked on."""
+    assert normal(names=(RawName(full="สมชาย ใจดี"), RawName(full="-"), RawName(given="ไม่มี"))).flags == frozenset()
+
+
+def test_names_are_bounded() -> None:
+    """More names than anybody has are cut off, aliases first, and flagged."""
+    letters = "กขคงจฉชซ"
+    former = tuple(RawName(full=f"{letter}า ใจดี") for letter in letters)
+    person = normal(names=(RawName(full="สมชาย ใจดี (ชัย)"), *former))
+    assert [name.given for name in person.names] == ["สมชาย", *(f"{letter}า" for letter in letters[: MAX_NAMES - 1])]
+    assert "name:too_many" in person.flags
+
+
+def test_many_national_ids() -> None:
+    """Every number that a person ever had is kept once; what is none is flagged."""
+    alien = "001234567890" + check_digit("001234567890")
+    person = normal(national_id=alien, other_national_ids=("1103702488992", alien, "12"))
+    found = [(identifier.kind, identifier.value) for identifier in person.identifiers]
+    assert found == [(IdentifierKind.ALIEN_ID, alien), (IdentifierKind.NATIONAL_ID, "1103702488992")]
+    assert person.flags == {"national_id:length"}
+
+
+@pytest.mark.parametrize(("passport", "token"), [("AA1234567", ["THA:AA1234567"]), ("MB123456", [])])
+def test_passport_without_country(passport: str, token: list[str]) -> None:
+    """A passport that nothing says the issuer of counts only in the Thai form, and is flagged either way."""
+    person = normal(passport=passport)
+    assert [identifier.value for identifier in person.identifiers] == token
+    assert person.flags == {"passport:country_assumed" if token else "passport:country"}
+
+
 def test_newborn() -> None:
     """A newborn without a name is known as such."""
     person = normal(names=(RawName(full="บุตร น.ส.วรรณา ศรีสุข"),))
@@ -153,7 +219,7 @@ def test_reprs_hide_values() -> None:
     assert not any(value in shown for value in ("สมชาย", "somchai", "1987", "1103702488992", "AA1234567", "0812345678"))
 
 
-FIELDS = [field.name for field in dataclasses.fields(RawDemographics) if field.name not in ("names", "other_passports")]
+FIELDS = [field.name for field in dataclasses.fields(RawDemographics) if field.type == "str"]
 
 
 @given(

@@ -15,8 +15,8 @@ from mpi.cli.normalize import normalize_lines
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 KEYS = (
-    "given middle family aliases birth_date birth_date_alternatives sex national_id passport passport_country phone "
-    "flags"
+    "given middle family aliases other_names birth_date birth_date_alternatives sex national_id passport "
+    "passport_country phone flags"
 ).split()
 
 
@@ -72,9 +72,9 @@ def test_whole_answer() -> None:
     )  # fmt: skip
     assert list(answer) == KEYS
     assert answer == {
-        "given": "สมชาย", "middle": "", "family": "ใจดี", "aliases": [], "birth_date": "1987-01-15",
-        "birth_date_alternatives": [], "sex": "1", "national_id": "1103702488992", "passport": "MB123456",
-        "passport_country": "MMR", "phone": "0812345678", "flags": ["passport:maybe_truncated"],
+        "given": "สมชาย", "middle": "", "family": "ใจดี", "aliases": [], "other_names": [],
+        "birth_date": "1987-01-15", "birth_date_alternatives": [], "sex": "1", "national_id": "1103702488992",
+        "passport": "MB123456", "passport_country": "MMR", "phone": "0812345678", "flags": ["passport:maybe_truncated"],
     }  # fmt: skip
     assert list(normalized()) == KEYS
 
@@ -83,6 +83,33 @@ def test_name_in_parts() -> None:
     """A name may come in parts."""
     answer = normalized(prefix="น.ส.", given="วรรณา", family="ศรีสุข")
     assert (answer["given"], answer["family"], answer["sex"]) == ("วรรณา", "ศรีสุข", "2")
+
+
+@pytest.mark.parametrize(
+    ("fields", "others"),
+    [
+        ({"previous_family": "ใจดี"}, [("สมหญิง", "ใจดี")]),
+        ({"previous_given": ["สมศรี", "สมใจ"]}, [("สมศรี", "มั่นคง"), ("สมใจ", "มั่นคง")]),
+        ({"previous_name": "น.ส.สมศรี ใจดี"}, [("สมศรี", "ใจดี")]),
+        ({"latin_given": "Somying", "latin_family": "MANKONG"}, [("somying", "mankong")]),
+        ({"latin_name": "Ms. Somying Mankong"}, [("somying", "mankong")]),
+        ({"alias": "หญิง, ดาว ดารา"}, [("หญิง", "มั่นคง"), ("ดาว", "ดารา")]),
+        ({"alias": "สมหญิง"}, []),
+        ({"alias": ["", None, "-"]}, []),
+    ],
+)
+def test_other_names(fields: dict[str, Any], others: list[tuple[str, str]]) -> None:
+    """Earlier, Latin and other names come behind the present one, which lends them what they lack."""
+    answer = normalized(prefix="นาง", given="สมหญิง", family="มั่นคง", **fields)
+    assert (answer["given"], answer["family"]) == ("สมหญิง", "มั่นคง")
+    assert [(name["given"], name["family"]) for name in answer["other_names"]] == others
+
+
+def test_aliases_are_further_names() -> None:
+    """What stands in parentheses is shown as it is and as the name that is encoded; a nickname is only shown."""
+    answer = normalized(name="สมหญิง มั่นคง (สกุลเดิม ใจดี) (ชื่อเล่น ดาว)")
+    assert answer["aliases"] == ["ใจดี", "ดาว"]
+    assert answer["other_names"] == [{"given": "สมหญิง", "middle": "", "family": "ใจดี"}]
 
 
 @pytest.mark.parametrize(

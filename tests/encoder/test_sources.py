@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpi.encoder.demographics import RawName
-from mpi.encoder.sources import RejectedRow, RowReason, SourceRow, csv, fhir, person43
+from mpi.domain.record import MAX_POINTER_BYTES
+from mpi.encoder import sources
+from mpi.encoder.demographics import RawDemographics, RawName
+from mpi.encoder.sources import LONGEST_LOCAL_ID, RejectedRow, RowReason, SourceRow, csv, fhir, person43
+from mpi.encoder.tokens import PointerBox
 from mpi.errors import ExtractUnreadable
 
 SECRETS = ("สมชาย", "ใจดี", "1103702488992", "0812345678", "66001")
@@ -109,11 +113,78 @@ def test_person43_passport_country(tmp_path: Path) -> None:
     assert countries == ["MMR", "VNM", ""]
 
 
+@pytest.mark.parametrize("passport", ["AA1234567", "MB123456"])
+def test_person43_nation_says_nothing_when_thai(tmp_path: Path, passport: str) -> None:
+    """NATION 099 is filled in for everybody, so it makes no passport Thai."""
+    assert raw_of(person43.read(write(tmp_path, person(PASSPORT=passport, NATION="099")))).passport_country == ""
+
+
+@pytest.mark.parametrize("header", ["", HEADER + "\r\n", HEADER + "|\r\n"], ids=["none", "bare", "ended"])
+@pytest.mark.parametrize("end", ["", "|", "||"])
+def test_person43_delimiters_behind_rows(tmp_path: Path, header: str, end: str) -> None:
+    """A delimiter may end every row, or the header alone, or the rows alone; one way holds for a file."""
+    rows = [person() + end, person("66002") + end, person("66003") + end + "|"]
+    found = list(person43.read(write(tmp_path, header + "".join(row + "\r\n" for row in rows))))
+    assert [isinstance(row, SourceRow) for row in found] == [True, True, False]
+
+
+def test_person43_quoted_and_padded_cells(tmp_path: Path) -> None:
+    """Quotation marks and the no-break space of Windows-874 around cells are no part of them."""
+    row = "|".join(f'"{cell}"' for cell in person("\u00a066001\u00a0").split("|"))
+    raw = raw_of(person43.read(write(tmp_path, row.encode("cp874"))))
+    assert (raw.local_id, raw.names[0].given, raw.national_id) == ("66001", "สมชาย", "1103702488992")
+
+
 def test_person43_telephone_when_mobile_is_none(tmp_path: Path) -> None:
     """The landline is taken where the mobile column holds no number."""
     (row,) = person43.read(write(tmp_path, person(MOBILE="-", TELEPHONE="021234567")))
     assert isinstance(row, SourceRow)
     assert row.raw.phone == "021234567"
+
+
+def raw_of(rows: Iterator[SourceRow | RejectedRow]) -> RawDemographics:
+    """The demographics of the only row."""
+    (row,) = rows
+    assert isinstance(row, SourceRow)
+    return row.raw
+
+
+@pytest.mark.parametrize(
+    ("local_id", "reason"),
+    [
+        ("6" * LONGEST_LOCAL_ID, None),
+        ("6" * (LONGEST_LOCAL_ID + 1), RowReason.LOCAL_ID_TOO_LONG),
+        ("ก" * 66, None),
+        ("ก" * 67, RowReason.LOCAL_ID_TOO_LONG),
+        ("12345/60", None),
+        ("HN 66-001", None),
+        ("66\x00001", RowReason.LOCAL_ID_CONTROL),
+        ("66\x1b[2J001", RowReason.LOCAL_ID_CONTROL),
+        ("66\u2028001", RowReason.LOCAL_ID_CONTROL),
+    ],
+)
+def test_local_ids(tmp_path: Path, local_id: str, reason: RowReason | None) -> None:
+    """Every reader sets aside a local id that no pointer can hold or that hides control characters."""
+    hn = {"system": "https://terms.sil-th.org/hcode/5/10661/HN", "value": local_id}
+    # Files that are no text are known by their zero bytes; one of them in a longer text is damage.
+    padding = "\n" * 2000
+    readers = [
+        person43.read(write(tmp_path, f"{HEADER}\n{padding}{person(local_id)}\n", "person")),
+        csv.read(write(tmp_path, table(COLUMNS) + padding + table([local_id, *CELLS[1:]]), "csv"), mapping(tmp_path)),
+        fhir.read(write(tmp_path, ndjson(patient(identifier=[hn])), "fhir")),
+    ]
+    for rows in readers:
+        (row,) = rows
+        if reason:
+            assert getattr(row, "reason", None) == reason
+        else:
+            assert isinstance(row, SourceRow)
+            assert row.raw.local_id == local_id
+
+
+def test_longest_local_id_fits_a_pointer() -> None:
+    """What readers let through, a pointer can carry."""
+    assert len(PointerBox(bytes(64), "10661").seal("6" * LONGEST_LOCAL_ID)) <= MAX_POINTER_BYTES
 
 
 def test_person43_bad_rows_do_not_stop(tmp_path: Path) -> None:
@@ -218,6 +289,81 @@ def test_fhir_patient(tmp_path: Path) -> None:
     assert (raw.district, raw.province, raw.postcode) == ("เมืองนนทบุรี", "นนทบุรี", "11000")
 
 
+def hn(facility: str, value: str, **parts: str) -> dict[str, str]:
+    return {"system": f"https://terms.sil-th.org/hcode/{len(facility)}/{facility}/HN", "value": value, **parts}
+
+
+@pytest.mark.parametrize(
+    ("facility", "numbers", "local_id"),
+    [
+        ("", [hn("10662", "a"), hn("10661", "b")], "a"),
+        ("10661", [hn("10662", "a"), hn("10661", "b")], "b"),
+        ("10661", [hn("EA0010661", "a"), hn("10661", "b")], "b"),
+        ("10661", [hn("10662", "a"), hn("EA0010661", "b")], "b"),
+        ("10661", [hn("10661", "a", use="old"), hn("10661", "b")], "b"),
+        ("10661", [{"type": {"coding": [{"code": "localHn"}]}, "value": "c"}], "c"),
+    ],
+)
+def test_fhir_own_hn(tmp_path: Path, facility: str, numbers: list[dict[str, Any]], local_id: str) -> None:
+    """Of several HNs the facility's own counts, under its code or a code of the other length."""
+    assert raw_of(fhir.read(write(tmp_path, ndjson(patient(identifier=numbers))), facility)).local_id == local_id
+
+
+def test_fhir_hn_of_others_only(tmp_path: Path) -> None:
+    """A patient who has the HN of another facility only cannot be pointed at."""
+    rows = fhir.read(write(tmp_path, ndjson(patient(identifier=[hn("10662", "a")]))), "10661")
+    assert list(rows) == [RejectedRow(1, RowReason.LOCAL_ID_MISSING)]
+
+
+def test_fhir_many_identifiers(tmp_path: Path) -> None:
+    """All numbers of a person are read, those in use first; a type stands for a system that is missing."""
+    numbers = [
+        {"system": fhir.CID_SYSTEM, "value": "0012345678901", "use": "old"},
+        {"type": {"coding": [{"code": "cid"}]}, "value": 1103702488992},
+        {"type": {"coding": [{"code": "PPN"}]}, "value": "AA1234567"},
+        hn("10661", "66001"),
+    ]
+    raw = raw_of(fhir.read(write(tmp_path, ndjson(patient(identifier=numbers)))))
+    assert (raw.national_id, raw.other_national_ids) == ("1103702488992", ("0012345678901",))
+    assert (raw.passport, raw.passport_country) == ("AA1234567", "")
+
+
+@pytest.mark.parametrize(
+    ("parts", "replaced"),
+    [
+        ({"active": False, "link": [{"type": "replaced-by"}]}, True),
+        ({"link": {"type": "replaced-by"}}, True),
+        ({"active": True, "link": [{"type": "replaced-by"}]}, False),
+        ({"active": False, "link": [{"type": "replaces"}, {"type": "seealso"}]}, False),
+        ({"active": False}, False),
+        ({"deceasedBoolean": True}, False),
+        ({"deceasedDateTime": "2024-01-01"}, False),
+    ],
+)
+def test_fhir_replaced(tmp_path: Path, parts: dict[str, Any], replaced: bool) -> None:
+    """A merged patient is set aside; inactive and deceased ones have records like any other."""
+    (row,) = fhir.read(write(tmp_path, ndjson(patient(**parts))))
+    assert (row == RejectedRow(1, RowReason.REPLACED)) == replaced
+    assert isinstance(row, SourceRow) != replaced
+
+
+def test_fhir_present_name_first(tmp_path: Path) -> None:
+    """A nickname or a temporary name never stands for the present name."""
+    names = [
+        {"use": "nickname", "given": ["ชัย"]},
+        {"use": "temp", "text": "ทารก"},
+        {"use": "official", "family": "ใจดี", "given": "สมชาย"},
+    ]
+    raw = raw_of(fhir.read(write(tmp_path, ndjson(patient(name=names)))))
+    assert [name.given or name.full for name in raw.names] == ["สมชาย", "ชัย", "ทารก"]
+
+
+def test_fhir_bundle_that_begins_with_its_entries(tmp_path: Path) -> None:
+    """A Bundle on one line is known however late its type stands."""
+    bundle = {"entry": [{"resource": patient()}] * 5, "resourceType": "Bundle"}
+    assert len(list(fhir.read(write(tmp_path, json.dumps(bundle) + "\n")))) == 5
+
+
 def test_fhir_plain_address(tmp_path: Path) -> None:
     """Without codes the address is what its plain elements say."""
     address = {"line": ["99/1 หมู่ 4"], "city": "ตลาดขวัญ"}
@@ -311,6 +457,59 @@ def test_csv_given_delimiter_and_parts(tmp_path: Path) -> None:
     assert row.raw.names == (RawName("", "นาย", "สมชาย", "", "ใจดี"),)
 
 
+SEVERAL = (
+    'local_id = "hn"\ngiven = "g"\nfamily = "f"\nnational_id = ["cid", "cid2", "cid3"]\npassport = ["p1", "p2"]\n'
+    'previous_given = "g0"\nprevious_family = ["f0", "f1"]\nlatin_given = "eg"\nlatin_family = "ef"\nalias = "a"\n'
+)
+SEVERAL_COLUMNS = "hn g f cid cid2 cid3 p1 p2 g0 f0 f1 eg ef a".split()
+
+
+def several(**cells: str) -> list[str]:
+    return [{"hn": "66001", "g": "สมหญิง", "f": "มั่นคง", **cells}.get(column, "") for column in SEVERAL_COLUMNS]
+
+
+def test_csv_other_names(tmp_path: Path) -> None:
+    """Columns for earlier, Latin and other names make further names; empty cells make none."""
+    cells = several(g0="สมศรี", f0="ใจดี", f1="แซ่ลิ้ม", eg="Somying", ef="Mankong", a="หญิง/ดาว ดารา")
+    rows = csv.read(write(tmp_path, table(SEVERAL_COLUMNS, cells, several())), mapping(tmp_path, SEVERAL))
+    first, second = (row.raw.names for row in rows if isinstance(row, SourceRow))
+    assert first == (
+        RawName(given="สมหญิง", family="มั่นคง"), RawName(given="Somying", family="Mankong"),
+        RawName(given="สมศรี", family="ใจดี"), RawName(family="แซ่ลิ้ม"), RawName(full="หญิง"), RawName(full="ดาว ดารา"),
+    )  # fmt: skip
+    assert second == (RawName(given="สมหญิง", family="มั่นคง"),)
+
+
+@pytest.mark.parametrize(
+    ("more", "cells", "passports"),
+    [
+        ("", {"p1": "AA1234567", "p2": "AB1234567"}, [("AA1234567", ""), ("AB1234567", "")]),
+        ("", {"p2": "AB1234567"}, [("AB1234567", "")]),
+        ("", {}, [("", "")]),
+        ('passport_country = "cid3"\n', {"p1": "A", "p2": "B", "cid3": "MMR"}, [("A", "MMR"), ("B", "MMR")]),
+        ('passport_country = ["cid2", "cid3"]\n', {"p2": "B", "cid2": "THA", "cid3": "MMR"}, [("B", "MMR")]),
+    ],
+)
+def test_csv_several_numbers(
+    tmp_path: Path, more: str, cells: dict[str, str], passports: list[tuple[str, str]]
+) -> None:
+    """A field may take several columns: each number counts, with its own country or the one for all."""
+    columns = mapping(tmp_path, SEVERAL + more)
+    raw = raw_of(csv.read(write(tmp_path, table(SEVERAL_COLUMNS, several(**cells))), columns))
+    assert [(raw.passport, raw.passport_country), *raw.other_passports] == passports
+    raw = raw_of(csv.read(write(tmp_path, table(SEVERAL_COLUMNS, several(cid="1", cid3="3"))), columns))
+    assert (raw.national_id, raw.other_national_ids) == ("1", ("3",))
+
+
+@pytest.mark.parametrize("header_end", ["", ","])
+@pytest.mark.parametrize("end", ["", ",", ",,"])
+def test_csv_delimiters_behind_rows(tmp_path: Path, header_end: str, end: str) -> None:
+    """Delimiters may end every row, or the header alone, or the rows alone."""
+    header, row = table(COLUMNS).replace("\n", header_end + "\n"), table(CELLS).replace("\n", end + "\n")
+    rows = list(csv.read(write(tmp_path, header + row + row), mapping(tmp_path)))
+    assert [isinstance(row, SourceRow) for row in rows] == [True, True]
+
+
 def test_csv_bad_rows_do_not_stop(tmp_path: Path) -> None:
     """Bad rows are set aside by the line that they begin in; a cell may go over several lines."""
     rows = [
@@ -359,6 +558,10 @@ def test_csv_unreadable(tmp_path: Path, content: str | bytes, line: int | None) 
         ('local_id = "HN"', "is needed, people are matched by it"),
         ('local_id = "HN"\nname = 3', "name: the column's name is a text"),
         ('local_id = "HN"\nname = "y"\ndelimiter = "||"', "delimiter: one character"),
+        ('local_id = ["HN", "PID"]\nname = "y"', "local_id: one column"),
+        ('local_id = "HN"\nnational_id = []', "national_id: the column's name is a text"),
+        ('local_id = "HN"\nnational_id = ["a", 1]', "national_id: the column's name is a text"),
+        ('local_id = "HN"\npassport = "a"\npassport_country = ["b", "c"]', "passport_country: one column"),
     ],
 )
 def test_mapping_unreadable(tmp_path: Path, text: str, problem: str) -> None:
@@ -424,6 +627,29 @@ def test_workbook_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_missing_file(tmp_path: Path, read: Reader) -> None:
     """A file that is not there is refused by its name."""
     assert "nowhere" in str(unreadable(read(tmp_path / "nowhere")))
+
+
+@pytest.mark.parametrize("source", ["person43", "csv", "fhir"])
+def test_memory_stays_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """Reading five times the rows takes no more memory."""
+    monkeypatch.setattr(sources, "_SAMPLE_BYTES", 1 << 12)
+    columns = mapping(tmp_path)
+    head, row, read = {
+        "person43": (HEADER + "\n", person() + "\n", person43.read),
+        "csv": (table(COLUMNS), table(CELLS), lambda path: csv.read(path, columns)),
+        "fhir": ("", ndjson(patient()), fhir.read),
+    }[source]
+
+    def peak(rows: int) -> int:
+        path = write(tmp_path, head + row * rows)
+        tracemalloc.start()
+        assert sum(isinstance(each, SourceRow) for each in read(path)) == rows
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(400)
+    assert peak(2000) - peak(400) < 64 << 10
 
 
 PIECES = st.sampled_from(

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpi.encoder.thai_names import NameFlag, PersonName, family_names, given_names, parse_full_name, parse_name_parts
+from mpi.encoder.thai_names import (
+    NameFlag,
+    PersonName,
+    completed,
+    family_names,
+    given_names,
+    parse_full_name,
+    parse_name_parts,
+)
+from mpi.encoder.thai_text import MAX_LENGTH
 
 VECTORS = [
     json.loads(line)
@@ -315,3 +324,94 @@ def test_only_letters_remain(text: str) -> None:
         assert not any(map(str.isdigit, part))
         assert not set(part) & set(" .,-'/()ฯๆ")
         assert part == part.casefold() or not part.isascii()
+
+
+@settings(max_examples=250, deadline=None)
+@given(ANY_NAME)
+def test_nothing_is_made_up(text: str) -> None:
+    """Thai parts together are no longer than the text, and no part is longer than a field may be."""
+    name = parse_full_name(text)
+    parts = (name.given, name.middle, name.family, *name.aliases)
+    assert all(len(part) <= MAX_LENGTH for part in parts)
+    if name.script == "thai" and NameFlag.WRONG_KEYBOARD not in name.flags:
+        assert sum(map(len, parts)) <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [
+        ("สมชาย(ชัย) ใจดี", [("ชัย", "", "")]),
+        ("สมชาย(นายสมศักดิ์) ใจดี", [("สมศักดิ์", "", "")]),
+        ("สมหญิง มั่นคง (เดิมชื่อ สมศรี ใจดี)", [("สมศรี", "", "ใจดี")]),
+        ("สมหญิง มั่นคง (สกุลเดิม ใจดี)", [("", "", "ใจดี")]),
+        ("สมหญิง มั่นคง (ชื่อเดิม สมศรี นามสกุลเดิม ณ อยุธยา)", [("สมศรี", "", "ณอยุธยา")]),
+        ("Somying Mankong (née Jaidee)", [("", "", "jaidee")]),
+        ("Somying Mankong (Needa)", [("needa", "", "")]),
+        ("Somying Mankong (Somsri Nee)", [("somsri", "", "nee")]),
+        ("สมหญิง มั่นคง (รัตนสกุล)", [("รัตนสกุล", "", "")]),
+        ("สมหญิง มั่นคง (ชื่อเล่น ดาว)", []),
+        ("สมหญิง มั่นคง (แฝดพี่)", []),
+        ("สมหญิง มั่นคง (นาง)", []),
+        ("สมหญิง มั่นคง (หญิง)", []),
+        ("สมหญิง มั่นคง (ไม่มี)", []),
+        ("(สมหญิง มั่นคง)", [("สมหญิง", "", "มั่นคง")]),
+        ("บุตร (นางวรรณา ศรีสุข)", []),
+    ],
+)
+def test_names_in_parentheses(text: str, others: list[tuple[str, str, str]]) -> None:
+    """Parentheses hold other names, of which a label tells the part; remarks, titles and nicknames are none."""
+    assert [parts_of(other) for other in parse_full_name(text).others] == others
+
+
+@pytest.mark.parametrize("text", ["สมหญิง มั่นคง (หญิง)", "ร.ต. (หญิง) สมหญิง มั่นคง", "ว่าที่ ร.ต.(หญิง)สมหญิง มั่นคง"])
+def test_sex_in_parentheses(text: str) -> None:
+    """The word for woman in parentheses is part of a rank or a remark, and of no name."""
+    assert parts_of(parse_full_name(text)) == ("สมหญิง", "", "มั่นคง")
+
+
+def test_name_in_parentheses_behind_a_family_name() -> None:
+    """In the family field a word in parentheses is another family name."""
+    assert [parts_of(other) for other in parse_name_parts("สมหญิง", "มั่นคง (ใจดี)").others] == [("", "", "ใจดี")]
+
+
+def test_mother_in_parentheses() -> None:
+    """A name in parentheses behind an unnamed newborn is the mother's and lends the family name."""
+    name = parse_full_name("บุตร (นางวรรณา ศรีสุข)")
+    assert parts_of(name) == ("", "", "ศรีสุข")
+    assert name.aliases == ()
+
+
+@pytest.mark.parametrize(
+    ("other", "present", "expected"),
+    [
+        ("สมศรี", "สมหญิง มั่นคง", ("สมศรี", "", "มั่นคง")),
+        ("สมศรี ใจดี", "สมหญิง มั่นคง", ("สมศรี", "", "ใจดี")),
+        ("ลา", "มิน", ("ลา", "", "")),
+        ("สมศรี", "ทารก มั่นคง", ("สมศรี", "", "")),
+        ("ทารก มั่นคง", "สมหญิง ใจดี", ("", "", "มั่นคง")),
+    ],
+)
+def test_completed(other: str, present: str, expected: tuple[str, str, str]) -> None:
+    """A part that another name lacks is as in the present name, but never the mother's of a newborn."""
+    name = completed(parse_full_name(other), parse_full_name(present))
+    assert parts_of(name) == expected
+    assert (NameFlag.SINGLE_NAME in name.flags) == (not expected[2])
+
+
+@pytest.mark.parametrize("text", ["FT", "Ly", "Vy", "Ng", "ftf", "mo b"])
+def test_short_latin_names_without_vowels(text: str) -> None:
+    """Short names without a vowel are somebody's, not a slip of the keyboard."""
+    assert parse_full_name(text).script == "latin"
+
+
+def test_thai_typed_without_signs() -> None:
+    """A name whose keys are all Latin consonants is found out when it is a known one."""
+    found = next(word for word in sorted(given_names()) if (keys := typed(word)) and len(keys) > 3)
+    assert parse_full_name(typed(found)).given == found
+    assert NameFlag.WRONG_KEYBOARD in parse_full_name(typed(found)).flags
+
+
+def typed(word: str) -> str:
+    """Keys of a Thai word when all of them are Latin consonants, else ""."""
+    keys = dict(zip("ๆไพะัยหกดเ้่าสผปแอิืท", "qwrtypsdfghjklzxcvbnm", strict=True))
+    return "".join(map(keys.__getitem__, word)) if keys.keys() >= set(word) else ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pythainlp.corpus import thai_family_names, thai_female_names, thai_male_names
 from pythainlp.util import normalize
@@ -131,3 +133,27 @@ def test_thai_never_grows(text: str) -> None:
     cleaned, _ = clean_text(text)
     assert len(cleaned) <= len(text)
     assert cleaned == " ".join(cleaned.split())
+
+
+STACKS = st.tuples(
+    st.sampled_from("กนพสอ"),
+    st.sampled_from(["", "\u0e34", "\u0e35", "\u0e38", "\u0e39", "\u0e31"]),
+    st.sampled_from(["", "\u0e48", "\u0e49", "\u0e4b"]),
+    st.sampled_from(["", "\u0e4c", "\u0e3a"]),
+).map(lambda stack: (stack[0], [mark for mark in stack[1:] if mark]))
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(STACKS, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_marks_in_any_order(stacks: list[tuple[str, list[str]]], random: Random) -> None:
+    """However the marks of a consonant were typed one after the other, one text comes out."""
+    shuffled = "".join(letter + "".join(random.sample(marks, len(marks))) for letter, marks in stacks)
+    assert clean_text(shuffled)[0] == clean_text("".join(letter + "".join(marks) for letter, marks in stacks))[0]
+
+
+@pytest.mark.parametrize("tone", ["", "\u0e48", "\u0e49", "\u0e4a", "\u0e4b"])
+@pytest.mark.parametrize("letter", "กนสรฟ")
+def test_sara_am_in_any_spelling(letter: str, tone: str) -> None:
+    """Sara am is one sign, or nikhahit and sara aa, with its tone before, between or behind them."""
+    spellings = [f"{tone}\u0e33", f"\u0e33{tone}", f"{tone}\u0e4d\u0e32", f"\u0e4d{tone}\u0e32", f"\u0e4d\u0e32{tone}"]
+    assert {clean_text(f"{letter}{spelling}น")[0] for spelling in spellings} == {f"{letter}{tone}\u0e33น"}

@@ -8,7 +8,7 @@ a value of the row.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +20,12 @@ LONGEST_LINE = 1 << 20
 """Bytes of one line of text; a longer one means that the file is not what it is said to be."""
 REPLACEMENT = "\ufffd"
 """Stands where bytes could not be decoded."""
+LONGEST_LOCAL_ID = 200
+"""Bytes that a local id may have in UTF-8; a pointer holds no more."""
 _SAMPLE_BYTES = 1 << 20
+_TEXT_PER_ZERO = 1000
+"""Bytes of text for each zero byte among them; compressed data has one in 256, and UTF-16 more."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NOT_ASCII = re.compile(f"[^\x00-\x7f{REPLACEMENT}]")
 
 
@@ -29,6 +34,12 @@ class RowReason(StrEnum):
 
     LOCAL_ID_MISSING = "LOCAL_ID_MISSING"
     """No local id: nothing that a lookup could point at."""
+    LOCAL_ID_TOO_LONG = "LOCAL_ID_TOO_LONG"
+    """A local id of more than `LONGEST_LOCAL_ID` bytes."""
+    LOCAL_ID_CONTROL = "LOCAL_ID_CONTROL"
+    """A control character in the local id, such as a line end: no system numbers people so, and lookups print it."""
+    REPLACED = "REPLACED"
+    """A patient that the facility has merged into another, who has a row of their own."""
     COLUMN_COUNT = "COLUMN_COUNT"
     """More or fewer columns than the first row."""
     QUOTING = "QUOTING"
@@ -59,6 +70,31 @@ class RejectedRow:
 
     row: int
     reason: RowReason
+
+
+def checked(number: int, raw: RawDemographics) -> SourceRow | RejectedRow:
+    """The row, or its rejection when a lookup could not point at its local id."""
+    local_id = raw.local_id
+    if not local_id:
+        return RejectedRow(number, RowReason.LOCAL_ID_MISSING)
+    # A code point takes at most four bytes.
+    if len(local_id) * 4 > LONGEST_LOCAL_ID and len(local_id.encode(errors="replace")) > LONGEST_LOCAL_ID:
+        return RejectedRow(number, RowReason.LOCAL_ID_TOO_LONG)
+    if not local_id.isprintable() and _CONTROL.search(local_id):
+        return RejectedRow(number, RowReason.LOCAL_ID_CONTROL)
+    return SourceRow(number, raw)
+
+
+def row_width(header: Sequence[str], first: Sequence[str]) -> int:
+    """Cells of every row of a table, by the first one behind the header.
+
+    As many as the header has, except where a delimiter ends every row but not the header, or the header alone.
+    """
+    named = len(header)
+    while named and not header[named - 1].strip():
+        named -= 1
+    differs = len(first) != len(header) and len(first) >= named
+    return len(first) if differs and not any(map(str.strip, first[named:])) else len(header)
 
 
 def byte_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[bytes]:
@@ -101,7 +137,8 @@ def _encoding(path: Path) -> str:
         raise ExtractUnreadable(path, error.strerror or "cannot be read") from None
     if not sample.strip():
         raise ExtractUnreadable(path, "empty")
-    if b"\0" in sample:
+    # A zero byte here and there is damage to a row; files that are no text are full of them.
+    if sample.count(b"\0") * _TEXT_PER_ZERO > len(sample):
         raise ExtractUnreadable(
             path, "not text in UTF-8 or Windows-874", 1 + sample[: sample.index(b"\0")].count(b"\n")
         )

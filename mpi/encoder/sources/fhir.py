@@ -1,7 +1,8 @@
 """FHIR R4 Patient resources by the TH Core profile: one a line (NDJSON), or the entries of one Bundle.
 
 Identifier slices, names by language and addresses follow the draft of SIL-TH (th-core, 2024, CC0-1.0). NDJSON is read
-line by line; a Bundle is one JSON document and has to fit into memory.
+line by line; a Bundle is one JSON document and has to fit into memory. What systems get wrong without harm is read all
+the same: a number where the standard has a text, one element where it has a list, an identifier known by its type only.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mpi.encoder.demographics import RawDemographics, RawName
-from mpi.encoder.sources import RejectedRow, RowReason, SourceRow, byte_lines
+from mpi.encoder.sources import RejectedRow, RowReason, SourceRow, byte_lines, checked
 from mpi.errors import ExtractUnreadable
 
 LONGEST_LINE = 1 << 24
@@ -22,7 +23,7 @@ LARGEST_BUNDLE = 1 << 28
 """Bytes of one Bundle."""
 
 CID_SYSTEM = "https://terms.sil-th.org/id/th-cid"
-HN_SYSTEM = re.compile(r"https://terms\.sil-th\.org/hcode/[59]/[A-Z0-9]+/HN")
+HN_SYSTEM = re.compile(r"https://terms\.sil-th\.org/hcode/[59]/([A-Z0-9]+)/HN")
 PASSPORT_SYSTEM = "http://hl7.org/fhir/sid/passport-"
 LANGUAGE = "http://hl7.org/fhir/StructureDefinition/language"
 
@@ -31,23 +32,37 @@ _HEAD_BYTES = 1 << 16
 _BUNDLE_BEGINS = re.compile(rb"""\s*\{(?:[ \t\r]*\n|[^\n]{0,4000}?"resourceType"\s*:\s*"Bundle")""")
 _SUBDISTRICT_CODE = re.compile(r"\d{6}", re.ASCII)
 _FORMER = frozenset(("old", "maiden"))
+_BESIDES = _FORMER | {"nickname", "anonymous", "temp"}
+_TYPES = {"cid": CID_SYSTEM, "PPN": PASSPORT_SYSTEM, "localHn": "HN"}
+"""Types of identifiers that stand for their system where there is none."""
 
 
-def read(path: Path) -> Iterator[SourceRow | RejectedRow]:
-    """Read Patient resources; the local id is the HN, and rows are counted by line or by entry of the Bundle.
+def read(path: Path, facility: str = "") -> Iterator[SourceRow | RejectedRow]:
+    """Read Patient resources; rows are counted by line or by entry of the Bundle.
+
+    The local id is the HN. A patient may have HNs of several facilities, whose codes stand in their systems.
+
+    Args:
+        path: NDJSON or a Bundle.
+        facility: code of the facility that the extract is of. Its own HN counts, or else one under a code of the other
+            length, because a facility has an old code and a new one. Without it the first HN counts.
 
     Raises:
         ExtractUnreadable: missing, empty, no FHIR in JSON, cut short, or a Bundle over `LARGEST_BUNDLE`.
     """
     if _is_bundle(path):
-        yield from _document(path)
+        yield from _document(path, facility)
         return
     begun = False
     for number, line in enumerate(byte_lines(path, LONGEST_LINE), start=1):
         content = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
         if not content:
             continue
-        row = _line(number, content)
+        row = _line(number, content, facility)
+        if row is None:
+            # A Bundle on one line, which does not begin with its type.
+            yield from _document(path, facility)
+            return
         if isinstance(row, RejectedRow) and row.reason in (RowReason.NOT_JSON, RowReason.NOT_DECODABLE):
             if not begun:
                 raise ExtractUnreadable(path, "not FHIR resources in JSON, one a line", number)
@@ -69,17 +84,20 @@ def _is_bundle(path: Path) -> bool:
     return _BUNDLE_BEGINS.match(head.removeprefix(_BOM)) is not None
 
 
-def _line(number: int, content: bytes) -> SourceRow | RejectedRow:
+def _line(number: int, content: bytes, facility: str) -> SourceRow | RejectedRow | None:
+    """Read one line; None when it is the first and a Bundle."""
     try:
         resource = json.loads(content.decode())
     except UnicodeDecodeError:
         return RejectedRow(number, RowReason.NOT_DECODABLE)
     except (ValueError, RecursionError):
         return RejectedRow(number, RowReason.NOT_JSON)
-    return _row(number, resource)
+    if number == 1 and isinstance(resource, dict) and resource.get("resourceType") == "Bundle":
+        return None
+    return _row(number, resource, facility)
 
 
-def _document(path: Path) -> Iterator[SourceRow | RejectedRow]:
+def _document(path: Path, facility: str) -> Iterator[SourceRow | RejectedRow]:
     try:
         if path.stat().st_size > LARGEST_BUNDLE:
             raise ExtractUnreadable(path, f"a Bundle over {LARGEST_BUNDLE >> 20} MiB; export NDJSON instead")
@@ -96,43 +114,56 @@ def _document(path: Path) -> Iterator[SourceRow | RejectedRow]:
         raise ExtractUnreadable(path, "not a Bundle of FHIR")
     if bundle.get("resourceType") != "Bundle":
         # One resource alone, written over several lines.
-        yield _row(1, bundle)
+        yield _row(1, bundle, facility)
         return
     for number, entry in enumerate(_list(bundle.get("entry")), start=1):
-        yield _row(number, entry.get("resource") if isinstance(entry, dict) else None)
+        yield _row(number, entry.get("resource") if isinstance(entry, dict) else None, facility)
 
 
-def _row(number: int, resource: object) -> SourceRow | RejectedRow:
+def _row(number: int, resource: object, facility: str) -> SourceRow | RejectedRow:
     if not isinstance(resource, dict) or resource.get("resourceType") != "Patient":
         return RejectedRow(number, RowReason.NOT_A_PATIENT)
+    if _is_replaced(resource):
+        return RejectedRow(number, RowReason.REPLACED)
     try:
-        raw = _patient(resource)
+        return checked(number, _patient(resource, facility))
     except UnicodeEncodeError:
         # A lone surrogate, escaped: valid JSON but no text.
         return RejectedRow(number, RowReason.NOT_DECODABLE)
-    return SourceRow(number, raw) if raw.local_id else RejectedRow(number, RowReason.LOCAL_ID_MISSING)
 
 
-def _patient(patient: dict[str, Any]) -> RawDemographics:
-    local_id = national_id = ""
-    passports = []
+def _is_replaced(patient: dict[str, Any]) -> bool:
+    """Whether the patient was merged into another; inactive and deceased patients have records like any other."""
+    if patient.get("active") is True or "link" not in patient:
+        return False
+    return any(link.get("type") == "replaced-by" for link in _dicts(patient["link"]))
+
+
+def _patient(patient: dict[str, Any], facility: str) -> RawDemographics:
+    local_ids, national_ids, passports = [], [], []
     for identifier in sorted(_dicts(patient.get("identifier")), key=_is_former):
-        system, value = _text(identifier.get("system")), _text(identifier.get("value"))
+        value = _text(identifier.get("value"))
+        system = _text(identifier.get("system")) or _system_of_type(identifier)
+        if not value:
+            continue
         if system == CID_SYSTEM:
-            national_id = national_id or value
+            national_ids.append(value)
         elif system.startswith(PASSPORT_SYSTEM):
             passports.append((value, system.removeprefix(PASSPORT_SYSTEM)))
-        elif HN_SYSTEM.fullmatch(system):
-            local_id = local_id or value
+        elif found := HN_SYSTEM.fullmatch(system):
+            local_ids.append((found[1], value))
+        elif system == "HN":
+            local_ids.append((facility, value))
     passport, country = passports[0] if passports else ("", "")
     address = next(iter(sorted(_dicts(patient.get("address")), key=_is_former)), {})
     extensions = list(_extensions(address))
     return RawDemographics(
-        local_id=local_id,
+        local_id=_own(local_ids, facility),
         names=tuple(_names(patient)),
         birth_date=_text(patient.get("birthDate")),
         sex=_text(patient.get("gender")),
-        national_id=national_id,
+        national_id="".join(national_ids[:1]),
+        other_national_ids=tuple(national_ids[1:]),
         passport=passport,
         passport_country=country,
         other_passports=tuple(passports[1:]),
@@ -146,8 +177,22 @@ def _patient(patient: dict[str, Any]) -> RawDemographics:
     )
 
 
+def _own(local_ids: list[tuple[str, str]], facility: str) -> str:
+    """The facility's own local id among (facility code, local id); "" when there is none."""
+    if facility:
+        local_ids = [entry for entry in local_ids if entry[0] == facility or len(entry[0]) != len(facility)]
+        local_ids.sort(key=lambda entry: entry[0] != facility)
+    return local_ids[0][1] if local_ids else ""
+
+
+def _system_of_type(identifier: dict[str, Any]) -> str:
+    kind = identifier.get("type")
+    codings = _dicts(kind.get("coding")) if isinstance(kind, dict) else []
+    return next((_TYPES[code] for coding in codings if (code := _text(coding.get("code"))) in _TYPES), "")
+
+
 def _names(patient: dict[str, Any]) -> list[RawName]:
-    """Present names before former ones, and Thai ones first: they are what the civil register holds."""
+    """Present names before former ones and nicknames, and Thai ones first: they are what the civil register holds."""
     found = []
     for name in _dicts(patient.get("name")):
         languages = [_text(e.get("valueCode")) for e in _dicts(name.get("extension")) if e.get("url") == LANGUAGE]
@@ -158,7 +203,7 @@ def _names(patient: dict[str, Any]) -> list[RawName]:
             raw = RawName("", prefix, given[0] if given else "", " ".join(given[1:]), family)
         else:
             raw = RawName(full=_text(name.get("text")))
-        found.append((_is_former(name), languages[:1] != ["th"], raw))
+        found.append((_text(name.get("use")) in _BESIDES, languages[:1] != ["th"], raw))
     return [raw for _, _, raw in sorted(found, key=lambda entry: entry[:2])]
 
 
@@ -190,7 +235,9 @@ def _first_text(value: object) -> str:
 
 
 def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+    if isinstance(value, list):
+        return value
+    return [] if value is None else [value]
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:
@@ -198,6 +245,8 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     if not isinstance(value, str):
         return ""
     if not value.isascii():

@@ -1,7 +1,8 @@
 """The PERSON file of the Ministry of Public Health's 43-file standard, as hospital systems export it.
 
-Pipe-separated text, with or without a header, in UTF-8 or Windows-874. PRENAME holds a DOPA code by the standard and
-free text in practice; BIRTH is CE by the standard and BE in some systems. A header may name the columns in any order.
+Pipe-separated text, with or without a header, in UTF-8 or Windows-874; a delimiter may end every row. PRENAME holds a
+DOPA code by the standard and free text in practice; BIRTH is CE by the standard and BE in some systems. A header may
+name the columns in any order.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from mpi.domain.identifiers import is_facility_code
 from mpi.encoder.demographics import RawDemographics, RawName
-from mpi.encoder.sources import REPLACEMENT, RejectedRow, RowReason, SourceRow, text_lines
+from mpi.encoder.sources import REPLACEMENT, RejectedRow, RowReason, SourceRow, checked, row_width, text_lines
 from mpi.errors import ExtractUnreadable
 
 COLUMNS = (
@@ -30,10 +31,15 @@ _NATIONS = dict(
         "004=DEU 005=FRA 006=DNK 007=SWE 008=CHE 009=ITA 010=NOR 011=AUT 012=IRL 013=FIN 014=BEL 015=ESP 016=RUS "
         "017=POL 029=USA 030=CAN 034=BRA 044=CHN 045=IND 046=VNM 047=JPN 048=MMR 049=PHL 050=MYS 051=IDN 052=PAK "
         "053=KOR 054=SGP 055=NPL 056=LAO 057=KHM 058=LKA 060=ISR 062=IRN 063=TUR 064=BGD 069=BRN 070=ZAF 079=AUS "
-        "080=NZL 099=THA 126=GBR"
+        "080=NZL 126=GBR"
     ).split()
 )
-"""Countries of the standard's nationality codes (SIL-TH, cs-thcc-nationality, CC0-1.0) that issue passports."""
+"""Countries of the standard's nationality codes (SIL-TH, cs-thcc-nationality, CC0-1.0) that issue passports.
+
+Thailand's 099 is not among them: systems fill it in for everybody, so it says nothing of a passport's issuer.
+"""
+_PADDING = ' \t"\xa0'
+"""Around cells: quotation marks, and the no-break space that is byte A0 of Windows-874."""
 
 
 def read(path: Path) -> Iterator[SourceRow | RejectedRow]:
@@ -43,6 +49,7 @@ def read(path: Path) -> Iterator[SourceRow | RejectedRow]:
         ExtractUnreadable: missing, not a PERSON file, or cut short in the middle of its last row.
     """
     columns: dict[str, int] | None = None
+    header: list[str] = []
     width = 0
     for number, line in enumerate(text_lines(path), start=1):
         row = line.rstrip("\r\n\x1a")  # DOS programs end a file with Ctrl-Z
@@ -51,9 +58,10 @@ def read(path: Path) -> Iterator[SourceRow | RejectedRow]:
         cells = row.split("|")
         if columns is None:
             columns, is_header = _columns(path, number, cells)
-            width = len(cells)
+            header = cells
             if is_header:
                 continue
+        width = width or row_width(header, cells)
         if len(cells) < width and not line.endswith("\n"):
             raise ExtractUnreadable(path, "truncated: the last row lacks columns; export the file again", number)
         yield _row(number, cells, columns, width)
@@ -63,13 +71,13 @@ def read(path: Path) -> Iterator[SourceRow | RejectedRow]:
 
 def _columns(path: Path, number: int, cells: list[str]) -> tuple[dict[str, int], bool]:
     """Place of each column that is read, and whether the first row names them."""
-    named = {cell.strip(' "').upper(): place for place, cell in enumerate(cells)}
+    named = {cell.strip(_PADDING).upper(): place for place, cell in enumerate(cells)}
     if len(named.keys() & set(COLUMNS)) >= len(_REQUIRED):
         missing = [name for name in _REQUIRED if name not in named]
         if missing:
             raise ExtractUnreadable(path, f"the header lacks {', '.join(missing)}", number)
         return {name: place for name, place in named.items() if name in _READ}, True
-    if len(cells) < _FEWEST or not is_facility_code(cells[0].strip(' "')):
+    if len(cells) < _FEWEST or not is_facility_code(cells[0].strip(_PADDING)):
         raise ExtractUnreadable(path, "not a PERSON file: expected columns separated by |, from HOSPCODE on", number)
     return {name: place for place, name in enumerate(COLUMNS[: len(cells)]) if name in _READ}, False
 
@@ -83,7 +91,7 @@ def _row(number: int, cells: list[str], columns: dict[str, int], width: int) -> 
 
     def cell(name: str) -> str:
         place = columns.get(name)
-        return "" if place is None else cells[place].strip(' \t"')
+        return "" if place is None else cells[place].strip(_PADDING)
 
     mobile = cell("MOBILE")
     passport = cell("PASSPORT")
@@ -98,4 +106,4 @@ def _row(number: int, cells: list[str], columns: dict[str, int], width: int) -> 
         passport_country=_NATIONS.get(cell("NATION"), "") if passport else "",
         phone=mobile if any(map(str.isdigit, mobile)) else cell("TELEPHONE"),
     )
-    return SourceRow(number, raw) if raw.local_id else RejectedRow(number, RowReason.LOCAL_ID_MISSING)
+    return checked(number, raw)
