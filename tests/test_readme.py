@@ -63,6 +63,8 @@ def test_the_quickstart_runs_as_it_stands(tmp_path: Path) -> None:
             server.terminate()
             server.wait(30)
     assert "the index is right" in said("mpi index verify --data data --config mpi.toml")
+    for block in (*blocks("batch"), *blocks("facility")):
+        assert said(block)
     assert "made anew" in said("mpi index rebuild --data data --config mpi.toml")
     assert "the index is right" in said("mpi index verify --data data --config mpi.toml")
 

@@ -1,0 +1,213 @@
+"""How many right and wrong links: ``python benchmarks/quality.py [--persons N] [--seeds S ...] [--json F] [--plot F]``.
+
+For each seed a synthetic population with truth is made, encoded by every facility with a key of its own, linked in one
+batch and compared with the truth; once as a whole nation in small, and once at national density: all people born
+within so few days that each birth date and sex has as many of them as in the nation of 66 million. The thresholds were
+set on seed 101 and never looked at the seeds that are reported. With ``--baselines PYTHON``, an interpreter with
+Splink 5 and recordlinkage, these link the same records in plain text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpi.batch.evaluation import Truth, evaluate, read_truth
+from mpi.batch.linker import Population, link_pairs, population
+from mpi.batch.population import generate
+from mpi.batch.review import decided, queue
+from mpi.cli.link import graph_of
+from mpi.encoder.job import EncodeJob, run_job
+from mpi.encoder.keys import load_key_ring, new_key_ring
+from mpi.encoder.tokens import PointerBox
+from mpi.linkage.clustering import cluster
+from mpi.rules import Rules, load_rules, rule_file
+
+FACILITIES = 20
+PER_DATE_AND_SEX = 1100
+"""People of one birth date and sex in a nation of 66 million."""
+
+
+def encoded(folder: Path, keys: Path, told: Callable[[str], None]) -> list[Path]:
+    """Encode every facility's extract of a population."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    workers = len(os.sched_getaffinity(0))
+    paths, begun = [], time.monotonic()
+    for facility in manifest["facilities"]:
+        out = folder / f"{facility['code']}.parquet"
+        mapping = folder / facility["mapping"] if facility.get("mapping") else None
+        run_job(
+            EncodeJob(
+                folder / facility["file"], keys, facility["code"], facility["format"], out, "th-v1", mapping,
+                workers=workers,
+            )
+        )  # fmt: skip
+        paths.append(out)
+    told(f"encoded in {time.monotonic() - begun:.0f} s")
+    return paths
+
+
+def record_ids(held: Population, keys: Path) -> list[str]:
+    """Record ids as the truth has them: facility and local id."""
+    secret = load_key_ring(keys).pointer_secret
+    boxes = [PointerBox(secret, facility) for facility in held.facilities]
+    return [
+        f"{held.facilities[facility]}/{boxes[facility].open(pointer)}"
+        for facility, pointer in zip(held.facility.tolist(), held.pointers, strict=True)
+    ]
+
+
+def measure(paths: Sequence[Path], keys: Path, truth: Truth, rules: Rules) -> dict[str, Any]:
+    """Link, and compare with the truth before and after a perfect reviewer has worked the queue off."""
+    begun = time.monotonic()
+    with population(paths, rules) as held:
+        pairs = link_pairs(held, rules)
+        decision = rules.model.decision
+        made = cluster(graph_of(held, pairs, rules.model), decision.most_members, decision.strangers)
+        seconds = time.monotonic() - begun
+        ids = record_ids(held, keys)
+    automatic = evaluate(truth, named(ids, made.groups))
+    tasks = queue(pairs, made.groups)
+    person = np.unique([truth.persons[each] for each in ids], return_inverse=True)[1]
+    right = person[pairs.left[tasks.pair]] == person[pairs.right[tasks.pair]]
+    reviewed = evaluate(truth, named(ids, decided(made.groups, tasks, right)))
+    met = person[pairs.left] == person[pairs.right]
+    return {
+        "records": len(ids),
+        "link_seconds": round(seconds, 1),
+        "candidate_completeness": float(met.sum() / automatic.overall.matches),
+        "automatic": automatic.figures(),
+        "tasks_per_thousand": 1000 * len(tasks) / len(ids),
+        "tasks_that_join": float(right.mean()) if len(tasks) else 0.0,
+        "reviewed": reviewed.figures(),
+        "curve": curve(pairs.weight, met, automatic.overall.matches),
+    }
+
+
+def named(ids: Sequence[str], groups: Any) -> dict[str, str]:
+    """Groups by record id."""
+    return dict(zip(ids, map(str, groups.tolist()), strict=True))
+
+
+def curve(weight: Any, same: Any, matches: int) -> list[dict[str, float]]:
+    """Precision and recall of pairs alone over thresholds of the match weight, before any rule or grouping."""
+    points = []
+    for threshold in range(0, 81, 4):
+        linked = weight >= threshold
+        true = int((linked & same).sum())
+        points.append({"threshold": threshold, "precision": true / max(1, int(linked.sum())), "recall": true / matches})
+    return points
+
+
+def baselines(python: str, folder: Path, tools: Sequence[str]) -> dict[str, Any]:
+    """Figures of the tools that link the same records in plain text, each in a process of its own."""
+    figures = {}
+    for tool in tools:
+        out = folder / f"{tool}.json"
+        command = [python, "-m", f"benchmarks.baselines.{tool}", str(folder), "--json", str(out)]
+        root = Path(__file__).parent.parent
+        subprocess.run(command, check=True, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+        figures[tool] = json.loads(out.read_text(encoding="utf-8"))
+    return figures
+
+
+def show(name: str, figures: dict[str, Any]) -> None:
+    """Print one population's rows."""
+    automatic, reviewed = figures["automatic"], figures["reviewed"]
+    low, high = automatic["precision_interval"]
+    print(
+        f"{name:<26} {figures['records']:>8,}  P {automatic['precision']:.5f} [{low:.5f}, {high:.5f}]"
+        f"  R {automatic['recall']:.4f}  F1 {automatic['f1']:.4f}"
+        f"  | {figures['tasks_per_thousand']:.1f} tasks/1000, then R {reviewed['recall']:.4f}",
+        flush=True,
+    )
+
+
+def strata(figures: dict[str, Any]) -> None:
+    """Print a population's strata."""
+    for stratum, each in figures["automatic"]["strata"].items():
+        print(
+            f"    {stratum:<30} {each['matches']:>8,} pairs  P {each['precision']:.5f}  R {each['recall']:.4f}"
+            f"  wrong {each['links'] - each['true_links']}"
+        )
+
+
+def plot(path: Path, runs: dict[str, Any]) -> None:
+    """Draw recall by stratum and the threshold curve."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5))
+    for name, run in runs.items():
+        left.plot([p["recall"] for p in run["curve"]], [p["precision"] for p in run["curve"]], ".-", label=name)
+        left.plot(run["automatic"]["recall"], run["automatic"]["precision"], "k*")
+    left.set(xlabel="recall", ylabel="precision", title="pairs by match weight; stars: after rules and grouping")
+    left.legend()
+    first = next(iter(runs.values()))["automatic"]["strata"]
+    names = [name for name, each in first.items() if each["matches"] >= 30]
+    right.barh(names, [first[name]["recall"] for name in names])
+    right.set(xlabel="recall", title="by stratum")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--persons", type=int, default=100_000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[501, 502, 503])
+    parser.add_argument("--rules", default="th-v1", help="rule file, or the name of one that is shipped")
+    parser.add_argument("--small", action="store_true", help="one small population: seconds instead of minutes")
+    parser.add_argument("--baselines", metavar="PYTHON", help="interpreter with splink and recordlinkage")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png")
+    asked = parser.parse_args()
+    if asked.small:
+        asked.persons, asked.seeds = 1500, asked.seeds[:1]
+    rules = load_rules(rule_file(asked.rules))
+    runs: dict[str, Any] = {}
+    for seed in asked.seeds:
+        for dense in (False, True):
+            name = f"{'dense' if dense else 'nation'}, seed {seed}"
+            days = max(1, asked.persons // (2 * PER_DATE_AND_SEX)) if dense else None
+            with tempfile.TemporaryDirectory() as scratch:
+                folder, keys = Path(scratch) / "population", Path(scratch) / "keys"
+                generate(asked.persons, seed, folder, FACILITIES, days=days)
+                new_key_ring(keys)
+                paths = encoded(folder, keys, lambda _: None)
+                runs[name] = measure(paths, keys, read_truth(folder / "truth.csv"), rules)
+                show(name, runs[name])
+                if asked.baselines:
+                    runs[name]["baselines"] = baselines(asked.baselines, folder, ("splink", "ecm"))
+            if seed == asked.seeds[0]:
+                strata(runs[name])
+    if asked.json:
+        told = {
+            "persons": asked.persons,
+            "rules": asked.rules,
+            "model": rules.model.digest,
+            "python": platform.python_version(),
+            "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+            "runs": runs,
+        }
+        asked.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if asked.plot:
+        plot(asked.plot, runs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
