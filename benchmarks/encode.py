@@ -41,7 +41,7 @@ FIELDS = ("given", "family", "birth_date", "sex", "subdistrict", "house")
 RECORDS_PER_PERSON = 0.82
 """Rows that the facility gets of one synthetic person, roughly."""
 SLICE = 100
-COLD_ROWS, WARM_ROWS, PAIRED_ROWS = 20_000, 10_000, 60_000
+COLD_ROWS, WARM_ROWS, PAIRED_ROWS = 20_000, 10_000, 150_000
 ROUNDS = 5
 HALF_FULL = 38
 """Bits that th-v1 sets for a bigram of a name; a CLK of two names is then about half full, as ours are."""
@@ -96,7 +96,7 @@ class Peak:
     def _watch(self) -> None:
         while total := sum(map(_resident, family(self._pid))):
             self._most = max(self._most, total)
-            time.sleep(0.1)
+            time.sleep(1.0)  # looking costs the watched process time
 
 
 def family(pid: int) -> list[int]:

@@ -35,6 +35,8 @@ FIELDS = (
     "sex",
     "subdistrict",
     "house",
+    "street",
+    "postcode",
 )
 """Fields that an encoder derives from demographics; buckets and features are made of them."""
 
@@ -123,11 +125,14 @@ class Comparison:
         levels: from the most to the least alike.
         instead_of: a channel beside which this one would count the same evidence twice: it is weighed only where
             that one is missing; "" for none.
+        beside: a channel with the same buckets: that one says what sharing a bucket means, so this one's probabilities
+            are those among pairs that share it, and being elsewhere weighs nothing; "" for none.
     """
 
     on: str
     levels: tuple[Level, ...]
     instead_of: str
+    beside: str
 
     def level(self, name: str) -> Level:
         """Return the level of that name; KeyError when there is none."""
@@ -324,7 +329,7 @@ class _Reader:
 
     def _comparison(self, table: dict[str, Any], profile: Profile) -> Comparison:
         where = f"model.comparison {table['on']}"
-        self._take(where, table, ("on", "levels", "instead_of"))
+        self._take(where, table, ("on", "levels", "instead_of", "beside"))
         levels = []
         for entry in table["levels"]:
             self._take(where, entry, ("level", "similarity", "m", "u"))
@@ -341,7 +346,13 @@ class _Reader:
             self._need(where, names == [AGREE, DISAGREE], f"levels are {AGREE}, {DISAGREE}")
         instead_of = table.get("instead_of", "")
         self._need(where, instead_of in ("", *profile.channel_names()), "instead_of is a channel of the profile")
-        return Comparison(table["on"], tuple(levels), instead_of)
+        beside = table.get("beside", "")
+        buckets = {channel.name: channel.bucket for channel in profile.channels}
+        same = not beside or (beside != table["on"] and buckets.get(beside) == buckets.get(table["on"]))
+        self._need(where, same, "beside is another channel with the same bucket fields")
+        silent = not beside or levels[-1].m == levels[-1].u
+        self._need(where, silent, f"beside another channel, {ELSEWHERE} weighs nothing: m and u are equal")
+        return Comparison(table["on"], tuple(levels), instead_of, beside)
 
     def _decision(
         self, table: dict[str, Any], profile: Profile, comparisons: Mapping[str, Comparison]

@@ -2,10 +2,10 @@
 
 u, how often two people reach a level by chance, is counted among pairs of one facility that hold different national
 ids: they are two people, and a facility's own pairs are random ones. m, how often one person's records reach it,
-starts from pairs that agree on the national id and is refined by expectation-maximisation with u fixed (Dempster,
-Laird and Rubin 1977; Winkler 1988 for record linkage): free u on these data drifts away. The calibration says how
-often pairs of a weight are of one person: an isotonic fit (Ayer and others 1955) on pairs whose national ids tell,
-with the ids hidden.
+starts from pairs that agree on the national id (or, where the profile has none, meet an anchor) and is refined by
+expectation-maximisation with u fixed (Dempster, Laird and Rubin 1977; Winkler 1988 for record linkage): free u on
+these data drifts away. The calibration says how often pairs of a weight are of one person: an isotonic fit (Ayer and
+others 1955) on pairs whose national ids tell, with the ids hidden.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ def train(held: Population, pairs: Pairs, rules: Rules, fast: bool = FAST) -> Tr
     for name, comparison in rules.model.comparisons.items():
         chance.setdefault(name, np.array([level.u for level in comparison.levels]))
     seeds = PairScorer(rules.model).agrees(pairs.evidence, (IdentifierKind.NATIONAL_ID,))
+    if IdentifierKind.NATIONAL_ID not in held.numbers:
+        seeds = pairs.by_anchor
     total = len(held) * (len(held) - 1) / 2
     same, rounds, matches = _maximise(pairs, rules.model, chance, seeds, total)
     for channel in rules.profile.channels:
@@ -74,15 +76,20 @@ def train(held: Population, pairs: Pairs, rules: Rules, fast: bool = FAST) -> Tr
             name: _with(comparison, same[name], chance[name]) for name, comparison in rules.model.comparisons.items()
         },
     )
-    return Trained(replace(model, calibration=calibrate(pairs, model)), int(seeds.sum()), strangers, rounds, matches)
+    if IdentifierKind.NATIONAL_ID in held.numbers:
+        model = replace(model, calibration=calibrate(pairs, model))
+    return Trained(model, int(seeds.sum()), strangers, rounds, matches)
 
 
 def chance_shares(held: Population, rules: Rules, fast: bool = FAST) -> tuple[Shares, int]:
     """Probability of each level of each channel between two people, and the pairs that it was counted among."""
-    number = held.numbers[IdentifierKind.NATIONAL_ID]
-    numbered = number.counts() > 0
-    value = np.full(len(held), -1)
-    value[number.records] = number.values
+    # Without national ids every record of a facility is taken for another person: its own duplicates are few.
+    value = np.arange(len(held))
+    numbered = np.ones(len(held), bool)
+    if IdentifierKind.NATIONAL_ID in held.numbers:
+        number = held.numbers[IdentifierKind.NATIONAL_ID]
+        numbered = number.counts() > 0
+        value[number.records] = number.values
     shares: Shares = {}
     most = 0
     for channel in rules.profile.channels:
@@ -105,7 +112,7 @@ def chance_shares(held: Population, rules: Rules, fast: bool = FAST) -> tuple[Sh
         most = max(most, pairs)
         if pairs >= FEWEST_PAIRS:
             counts[-1] = max(pairs - counts.sum(), 0)
-            shares[channel.name] = _smoothed(counts)
+            shares[channel.name] = _shares(counts, comparison)
     return shares, most
 
 
@@ -139,14 +146,17 @@ def _levels(pairs: Pairs, columns: list[Comparison], sure: npt.NDArray[np.float6
         reached = pairs.evidence[:, column]
         has = reached != MISSING
         counts = np.bincount(reached[has], weights=sure[has], minlength=len(comparison.levels))
-        shares[comparison.on] = _smoothed(counts.astype(float))
+        shares[comparison.on] = _shares(counts.astype(float), comparison)
     return shares
 
 
-def _smoothed(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _shares(counts: npt.NDArray[np.float64], comparison: Comparison) -> npt.NDArray[np.float64]:
+    """Probabilities of levels from how often they were reached; beside another channel, among pairs that met."""
     counts = counts + _LEAST
-    smoothed: npt.NDArray[np.float64] = counts / counts.sum()
-    return smoothed
+    if comparison.beside:
+        return np.append(counts[:-1] / counts[:-1].sum(), 1.0)
+    shares: npt.NDArray[np.float64] = counts / counts.sum()
+    return shares
 
 
 def _with(comparison: Comparison, same: npt.NDArray[np.float64], chance: npt.NDArray[np.float64]) -> Comparison:

@@ -311,12 +311,18 @@ def population(
     out: Annotated[Path, typer.Option(help="Empty folder, or an earlier population to replace.", metavar="DIR")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
     facilities: Annotated[int, typer.Option(min=2, max=500, help="How many facilities.")] = 2,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="All people are born within so many days: with 2,200 people to a day, as dense as the nation."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a synthetic population: raw extracts of facilities of both platforms, and truth.csv."""
     from mpi.cli.population import run
 
-    run(persons, seed, out, facilities, as_json)
+    run(persons, seed, out, facilities, as_json, days=days)
 
 
 @index_app.command("verify", epilog="Example: mpi index verify --data data --config mpi.toml")

@@ -11,26 +11,31 @@ from rich.table import Table
 from mpi.cli.progress import progress
 
 
-def run(persons: int, seed: int, out: Path, facilities: int, as_json: bool) -> None:
+def run(persons: int, seed: int, out: Path, facilities: int, as_json: bool, *, days: int | None = None) -> None:
     """Generate a population and print what was written.
 
+    Args:
+        days: all people are born within so many days in a row; None for the ages of the whole country.
+
     Raises:
-        InputRejected: the folder holds something else than an earlier population.
+        InputRejected: numbers out of range, or the folder holds something else than an earlier population.
     """
     from mpi.batch.population import PopulationSummary, generate
 
     with progress("people", persons, quiet=as_json) as advance:
-        summary: PopulationSummary = generate(persons, seed, out, facilities, advance)
+        summary: PopulationSummary = generate(persons, seed, out, facilities, advance, days=days)
     console = Console()
     if as_json:
         console.print_json(
             json.dumps(
                 {
                     "persons": summary.persons,
+                    "days": days,
                     "records": summary.records,
                     "by_facility": summary.by_facility,
                     "by_stratum": summary.by_stratum,
                     "extracts": {code: str(path) for code, path in summary.extracts.items()},
+                    "mappings": {code: str(path) for code, path in summary.mappings.items()},
                     "truth": str(summary.truth),
                     "manifest": str(summary.manifest),
                 }

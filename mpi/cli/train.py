@@ -15,6 +15,7 @@ from mpi.batch.linker import link_pairs, population
 from mpi.batch.rule_writing import with_model
 from mpi.batch.training import train, weights_table
 from mpi.cli.progress import progress
+from mpi.domain.identifiers import IdentifierKind
 from mpi.encoder.encoded_file import whole_file
 from mpi.errors import InputRejected
 from mpi.rules import load_rules, rule_file
@@ -36,9 +37,11 @@ def run(files: Sequence[Path], rules: str, out: Path, note: str, *, as_json: boo
         trained = train(held, pairs, loaded)
         records = len(held)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    numbered = IdentifierKind.NATIONAL_ID in loaded.profile.tokens
+    strangers, seeds = ("with different national ids", "agree on it") if numbered else ("at all", "meet an anchor")
     provenance = (
-        f"u counted among {trained.strangers:,} pairs of one facility with different national ids, m by "
-        f"expectation-maximisation with u fixed from {trained.seeds:,} pairs that agree on it, "
+        f"u counted among {trained.strangers:,} pairs of one facility {strangers}, m by "
+        f"expectation-maximisation with u fixed from {trained.seeds:,} pairs that {seeds}, "
         f"{trained.rounds} rounds, {records:,} records, {today}; thresholds as in {path.stem}"
         + (f"; {note}" if note else "")
     )

@@ -35,6 +35,7 @@ _UNKNOWN_PLACES = frozenset(("00", "99", "000000", "999999", "unknown", "ไม�
 _BANGKOK = frozenset(("กรุงเทพ", "กรุงเทพฯ", "กทม", "กทม.", "กรุงเทพมหานครฯ"))
 _NAME_FLAGS = {flag: f"name:{flag.value.lower()}" for flag in NameFlag}
 _BETWEEN_ALIASES = re.compile("[,;/|]")
+_POSTCODE = re.compile(r"(?!0+$|9+$)\d{4,5}", re.ASCII)
 _HOUSE = re.compile(r"(?:(?:บ้าน)?เลขที่|no\b\.?)? *0*([1-9]\d{0,4}(?:/\d{1,5})?)(?!\d)", re.ASCII | re.IGNORECASE)
 
 
@@ -100,6 +101,8 @@ class Demographics:
         identifiers: the numbers that can identify, and the phone; no two equal.
         subdistrict: six-digit DOPA code, or the name in canonical form, or "".
         house: house number such as "99/1", or "".
+        street: what follows the house number, letters and digits only in lower case, or "".
+        postcode: four or five digits, or "".
         district: name without the word for district, or its code, or "".
         province: likewise.
         flags: `field:word` for everything remarkable, never with a value.
@@ -111,6 +114,8 @@ class Demographics:
     identifiers: tuple[Identifier, ...]
     subdistrict: str
     house: str
+    street: str = ""
+    postcode: str = ""
     district: str = ""
     province: str = ""
     flags: frozenset[str] = frozenset()
@@ -140,7 +145,8 @@ def normalize(raw: RawDemographics, today: datetime.date) -> Demographics:
         _sex(raw.sex, names, flags),
         tuple(dict.fromkeys(_identifiers(raw, flags))),
         subdistrict,
-        _house(raw.house),
+        *_address(raw.house),
+        _postcode(raw.postcode),
         district,
         province,
         frozenset(flags),
@@ -273,9 +279,17 @@ def _place(text: str) -> str:
     return place[word.end() :] if word else place
 
 
-def _house(text: str) -> str:
-    found = _HOUSE.match(clean_text(text)[0]) if text else None
-    return found[1] if found else ""
+def _address(text: str) -> tuple[str, str]:
+    """House number and street."""
+    text = clean_text(text)[0] if text else ""
+    found = _HOUSE.match(text)
+    street = "".join(filter(str.isalnum, text[found.end() if found else 0 :])).lower()
+    return found[1] if found else "", street
+
+
+def _postcode(text: str) -> str:
+    found = _POSTCODE.fullmatch(clean_text(text)[0]) if text else None
+    return found[0] if found else ""
 
 
 def _is_blank(text: str) -> bool:

@@ -108,7 +108,7 @@ def field_views(person: Demographics, today: datetime.date) -> Iterator[FieldVie
     for (place, name), (other, date) in product(enumerate(names), enumerate(dates)):
         if place and other:
             continue
-        rest = {"sex": person.sex, "subdistrict": person.subdistrict, "house": person.house}
+        rest = {field: getattr(person, field) for field in ("sex", "subdistrict", "house", "street", "postcode")}
         present = {field: value for field, value in rest.items() if value}
         fields = {**_name_fields(name), **_date_fields(date), **present}
         default_day = date[1:] == (1, 1)

@@ -47,7 +47,7 @@ from mpi.rules import load_rules, rule_file
 
 SOURCES = ("person43", "fhir", "csv")
 REPORT_ENDING = ".report.json"
-ROWS_PER_PART = 5000
+ROWS_PER_PART = 2500
 """Rows that a worker takes at a time, and the most that an interruption loses of each worker's work."""
 ROWS_PER_SLICE = 100
 """Rows encoded at once: enough for the arrays to pay, few enough for them to stay in the processor's cache."""

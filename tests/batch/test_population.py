@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import datetime
+import gc
 import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,18 @@ from mpi.batch.population import STRATA, PopulationSummary, check_digit, generat
 from mpi.batch.population.errors import Slips, mistyped_invalid, mistyped_valid
 from mpi.batch.population.model import Dice, load_model
 from mpi.batch.population.names import NamePools
-from mpi.batch.population.persons import People, Person
+from mpi.batch.population.persons import People, Person, Window
+from mpi.batch.population.records import Clerks, Facility
 from mpi.batch.population.spelling import Speller
 from mpi.cli.population import run
+from mpi.encoder.demographics import normalize
 from mpi.encoder.romanise import fold, romanise, skeleton
 from mpi.encoder.sources import SourceRow, fhir, person43
+from mpi.encoder.sources import csv as tables
 from mpi.errors import InputRejected
 
 PERSONS, SEED = 2000, 11
+REFERENCE = datetime.date(2025, 12, 31)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +81,11 @@ def test_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     generate(300, 6, tmp_path / "c")
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
     assert digests(tmp_path / "a")["truth.csv"] != digests(tmp_path / "c")["truth.csv"]
+    generate(300, 5, tmp_path / "d", facilities=6, days=3)
+    generate(300, 5, tmp_path / "e", facilities=6, days=3)
+    generate(300, 5, tmp_path / "f", facilities=6, days=4)
+    assert digests(tmp_path / "d") == digests(tmp_path / "e")
+    assert digests(tmp_path / "d")["10661/person.txt"] != digests(tmp_path / "f")["10661/person.txt"]
 
 
 def test_counts_agree(population: PopulationSummary) -> None:
@@ -190,6 +201,204 @@ def test_persons_are_possible(people: list[Person]) -> None:
         assert (one.phone, one.mother) == (other.phone, other.mother)
 
 
+@pytest.fixture(scope="module")
+def dense() -> list[Person]:
+    # 2,200 people to a day, as the whole country has
+    model = load_model()
+    office = People(model, SEED, 2, Window(model, 10))
+    return [person for first in range(0, 22_000, 2000) for person in office.chunk(first, 2000, Dice(SEED, 1, first))]
+
+
+def households(people: list[Person]) -> list[list[Person]]:
+    found: dict[int, list[Person]] = {}
+    for person in people:
+        found.setdefault(person.household.number, []).append(person)
+    return list(found.values())
+
+
+def test_few_days_are_as_dense_as_a_nation(dense: list[Person]) -> None:
+    """With 2,200 people to a day, each date and sex holds about 1,100, and the first of the month somewhat more."""
+    first = load_model()["births"]["window_first"]
+    held = Counter((person.birth, person.sex) for person in dense)
+    assert {day for day, _ in held} == {first + datetime.timedelta(days=day) for day in range(10)}
+    for (day, _), count in held.items():
+        assert count == pytest.approx(22_000 / 20 * (1.27 if day == first else 0.97), rel=0.12)
+
+
+def test_dense_people_are_those_of_the_country(people: list[Person], dense: list[Person]) -> None:
+    """Ages, migrants, twins, newborns and changed names are as frequent among people born in few days."""
+    kinds: list[Callable[[Person], bool]] = [
+        lambda person: person.age < 15,
+        lambda person: person.age >= 60,
+        lambda person: person.nation is not None,
+        lambda person: bool(person.former_given),
+        lambda person: bool(person.former_family),
+        lambda person: person.default_day,
+    ]
+    for kind in kinds:
+        assert share(map(kind, dense)) == pytest.approx(share(map(kind, people)), rel=0.15)
+    assert share(person.twin for person in dense) == pytest.approx(load_model()["households"]["twins"], abs=0.004)
+    assert any(person.unnamed for person in dense)
+
+
+def test_in_few_days_only_twins_of_a_house_share_a_date(dense: list[Person]) -> None:
+    """Twins have one birth date; all others of a household have different ones, as nationally they nearly always do."""
+    pairs = 0
+    for house in households(dense):
+        by_date: dict[datetime.date, list[Person]] = {}
+        for person in house:
+            by_date.setdefault(person.birth, []).append(person)
+        for born in by_date.values():
+            # the last twin of a chunk may be cut off
+            assert len(born) == 1 or (len(born) == 2 and all(person.twin for person in born))
+            pairs += len(born) == 2
+    assert pairs > 50
+    alone = [person for person in dense if person.twin]
+    assert len(alone) - 2 * pairs <= 11
+
+
+def test_households_are_families(people: list[Person], dense: list[Person]) -> None:
+    """Under one roof people share address and mostly family name and phone, also where all are born in few days."""
+    for population in (people, dense):
+        houses = [house for house in households(population) if len(house) > 1 and house[0].nation is None]
+        pairs = [(one, other) for house in houses for one, other in pairwise(house)]
+        assert all(one.household.address is other.household.address for one, other in pairs)
+        assert 0.4 < share(one.family == other.family for one, other in pairs) < 0.8
+        assert share(one.phone == other.phone for one, other in pairs) > 0.03
+        children = [p for p in population if p.nation is None and p.age < 15]
+        assert share(child.phone == child.household.phone for child in children) == 1.0
+
+
+def test_few_days_in_the_files(tmp_path: Path) -> None:
+    """The manifest tells the window, and nearly all rows are born in it; the others are defaults and mistakes."""
+    population = generate(1500, SEED, tmp_path, days=3)
+    manifest = json.loads(population.manifest.read_text(encoding="utf-8"))
+    assert (manifest["days"], manifest["first_birth"]) == (3, "1985-06-01")
+    born = Counter(row["BIRTH"] for row in person_rows(population))
+    held = sum(born[f"198506{day:02d}"] for day in (1, 2, 3))
+    assert 0.93 < held / born.total() < 0.99
+    assert 0.005 < born["19850101"] / born.total() < 0.05
+    assert {"newborn", "twin", "migrant"} <= {s for s, count in population.by_stratum.items() if count}
+
+
+def test_names_are_at_home_in_regions() -> None:
+    """Families of one province share names far more often than families of the country, whose frequencies stay."""
+    pools, dice = NamePools(load_model()), Dice(SEED)
+    drawn = 20_000
+
+    def pairs(names: Counter[str]) -> float:
+        return sum(count * (count - 1) for count in names.values())
+
+    def commonest(names: Counter[str]) -> float:
+        return sum(names[name] for name, _ in country.most_common(20)) / drawn
+
+    country = Counter(pools.given("1", 1950, dice) for _ in range(drawn))
+    mixed = Counter(pools.given("1", 1950, dice, turn % 77) for turn in range(drawn))
+    at_home = Counter(pools.given("1", 1950, dice, 30) for _ in range(drawn))
+    assert pairs(at_home) > 1.3 * pairs(country)
+    assert pairs(mixed) == pytest.approx(pairs(country), rel=0.15)
+    assert commonest(mixed) == pytest.approx(commonest(country), rel=0.1)
+    assert at_home["สมชาย"] / drawn == pytest.approx(0.0075, abs=0.003)
+
+    country = Counter(pools.family(dice) for _ in range(drawn))
+    mixed = Counter(pools.family(dice, turn % 77) for turn in range(drawn))
+    at_home = Counter(pools.family(dice, 30) for _ in range(drawn))
+    assert pairs(at_home) > 5 * pairs(country)
+    assert pairs(mixed) == pytest.approx(pairs(country), rel=0.25)
+    assert len(at_home.keys() & Counter(pools.family(dice, 31) for _ in range(drawn)).keys()) < len(at_home) / 5
+
+
+def test_full_names_are_shared_more_than_by_chance() -> None:
+    """Regions make full names meet more often than parts drawn apart, though each part stays as frequent."""
+    pools, dice = NamePools(load_model()), Dice(SEED)
+
+    def namesakes(origins: list[int | None]) -> int:
+        held = Counter((pools.given("1", 1950, dice, origin), pools.family(dice, origin)) for origin in origins)
+        # clans live in all regions
+        return sum(count for (_, family), count in held.items() if count > 1 and not family.startswith("แซ่"))
+
+    assert namesakes([turn % 77 for turn in range(80_000)]) > 1.3 * namesakes([None] * 80_000)
+
+
+def test_old_calendar(people: list[Person]) -> None:
+    """Of those born in January to March before 1941, some records are a year early; in Buddhist years all are."""
+    model = load_model()
+    places = [
+        Facility("10661", "Mor Prom", "person43", "utf-8", private=False),
+        Facility("10662", "sso", "csv", "utf-8", private=False),
+    ]
+    clerks, dice = Clerks(model, People(model, SEED, 2), places), Dice(SEED)
+    early: dict[tuple[bool, int], list[bool]] = {}
+    for person in people:
+        if person.birth.year < 1945 and person.birth.month <= 3 and person.birth.day > 1:
+            for record in clerks.records(person, dice):
+                year, month, day = record.birth
+                if (month, day) == (person.birth.month, person.birth.day):
+                    old = person.birth.year < 1941
+                    early.setdefault((old, record.place), []).append(year % 543 == (person.birth.year - 1) % 543)
+    assert share(iter(early[True, 0])) == pytest.approx(0.3, abs=0.1)
+    assert share(iter(early[True, 1])) > 0.97
+    assert share(iter(early[False, 0] + early[False, 1])) < 0.02
+
+
+def test_all_kinds_of_extracts_can_be_read(tmp_path: Path) -> None:
+    """Readers take every row of every kind, in both encodings and through the mappings beside the tables."""
+    population = generate(400, SEED, tmp_path, facilities=6)
+    manifest = json.loads(population.manifest.read_text(encoding="utf-8"))
+    told = {row["record_id"] for row in truth_of(population)}
+    assert {(entry["format"], entry["encoding"]) for entry in manifest["facilities"]} == {
+        ("person43", "utf-8"),
+        ("person43", "cp874"),
+        ("fhir", "utf-8"),
+        ("csv", "utf-8"),
+        ("csv", "cp874"),
+    }
+    readers = {"person43": person43.read, "fhir": fhir.read}
+    for entry in manifest["facilities"]:
+        extract = tmp_path / entry["file"]
+        if entry["format"] == "csv":
+            assert population.mappings[entry["code"]] == tmp_path / entry["mapping"]
+            rows = list(tables.read(extract, tables.load_mapping(tmp_path / entry["mapping"])))
+        else:
+            rows = list(readers[entry["format"]](extract))
+        people = [normalize(row.raw, REFERENCE) for row in rows if isinstance(row, SourceRow)]
+        assert len(people) == len(rows) == entry["records"]
+        assert {f"{entry['code']}/{row.raw.local_id}" for row in rows if isinstance(row, SourceRow)} <= told
+        assert share(person.birth_date is not None for person in people) > 0.97
+        assert share(bool(person.names) and "ก" <= person.names[0].given[:1] <= "์" for person in people) > 0.6
+        assert share(bool(person.sex) for person in people) > 0.97
+        assert share(bool(person.identifiers) for person in people) > 0.9
+        if entry["platform"] != "Mor Prom":
+            assert share(len(person.subdistrict) == 6 for person in people) == 1.0
+        text = extract.read_bytes()
+        if entry["encoding"] == "cp874":
+            with pytest.raises(UnicodeDecodeError):
+                text.decode("utf-8")
+
+
+def test_mappings_are_replaced_with_their_population(tmp_path: Path) -> None:
+    """A population that is written over leaves none of its mappings behind."""
+    generate(50, 1, tmp_path, facilities=6)
+    assert len(list(tmp_path.rglob("columns.toml"))) == 2
+    generate(50, 1, tmp_path, facilities=2)
+    assert not list(tmp_path.rglob("columns.toml"))
+
+
+def test_memory_does_not_grow_with_the_population(tmp_path: Path) -> None:
+    """However many people were made, only those of one chunk are held."""
+
+    def held() -> int:
+        gc.collect()
+        return sum(type(thing) is Person for thing in gc.get_objects())
+
+    before = held()
+    most: list[int] = []
+    chunk = load_model()["model"]["chunk"]
+    generate(3 * chunk, 1, tmp_path, on_progress=lambda _: most.append(held() - before))
+    assert len(most) == 3
+    assert max(most) < 1.5 * chunk
+
+
 def test_rates_of_records(population: PopulationSummary) -> None:
     """Persons at both facilities, Latin names, missing numbers and phones are about as frequent as the model says."""
     places: dict[str, set[str]] = {}
@@ -267,10 +476,18 @@ def test_slips_change_a_name(text: str) -> None:
 
 
 def test_more_facilities(tmp_path: Path) -> None:
-    """With more facilities, platforms alternate and a person has about 3.5 records."""
+    """With more facilities, kinds of extracts take turns and a person has about 3.5 records."""
     population = generate(600, 2, tmp_path, facilities=12)
     manifest = json.loads(population.manifest.read_text(encoding="utf-8"))
-    assert [facility["code"] for facility in manifest["facilities"]][:4] == ["10661", "HL001", "10662", "HL002"]
+    assert [(entry["code"], entry["platform"], entry["format"]) for entry in manifest["facilities"]][:7] == [
+        ("10661", "Mor Prom", "person43"),
+        ("HL001", "Health Link", "fhir"),
+        ("10662", "nhso", "csv"),
+        ("10663", "sso", "csv"),
+        ("10664", "Mor Prom", "person43"),
+        ("HL002", "Health Link", "fhir"),
+        ("10665", "Mor Prom", "person43"),
+    ]
     assert all(re.fullmatch(r"[A-Z0-9]{5,9}", facility["code"]) for facility in manifest["facilities"])
     assert population.records / 600 == pytest.approx(3.5 * 1.04, abs=0.4)
 
@@ -290,6 +507,14 @@ def test_refuses_a_folder_that_holds_something_else(tmp_path: Path) -> None:
     with pytest.raises(InputRejected, match="not empty"):
         generate(50, 1, tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("days", [0, 100_000])
+def test_refuses_impossible_days(tmp_path: Path, days: int) -> None:
+    """A window without a day, or one that ends in the future, is refused before anything is written."""
+    with pytest.raises(InputRejected, match="days"):
+        generate(10, 1, tmp_path / "out", days=days)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("persons", "seed", "facilities"), [(0, 1, 2), (10, -1, 2), (10, 1, 0), (10, 1, 501)])
@@ -331,7 +556,8 @@ def test_foreign_manifest_removes_nothing_outside(tmp_path: Path) -> None:
 
 def test_command_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --json the command prints counts that a script can read."""
-    run(120, 1, tmp_path, 2, True)
+    run(120, 1, tmp_path, 4, True, days=5)
     printed = json.loads(capsys.readouterr().out)
-    assert printed["persons"] == 120
+    assert (printed["persons"], printed["days"]) == (120, 5)
+    assert set(printed["mappings"]) == {"10662", "10663"}
     assert sum(printed["by_facility"].values()) == printed["records"]

@@ -46,7 +46,7 @@ from mpi.store.sql import Change
 from tests.building import AT_REST_SECRET, th_v1
 
 ROOT = Path(__file__).parent.parent.parent
-PERSONS, SEED = 150, 11
+PERSONS, SEED = 150, 2
 FACILITIES = {"10661": ("person43", "person.txt"), "HL001": ("fhir", "patient.ndjson")}
 FEWEST_CHARACTERS = 4
 FEWEST_BYTES = 6

@@ -2,10 +2,15 @@
 
 The rates stand in `mpi/batch/population.toml`. People are made in chunks and written at once, each chunk with dice of
 its own, so memory does not grow with the population and a seed gives the same bytes on every machine.
+
+A population of the whole country is thin: a thousandth of the people share a birth date. With `days` all are born in
+so few days that each birth date and sex holds as many as nationally (1,100 where there are 2,200 people to a day),
+while names, households, ages, numbers and errors stay those of the whole country.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -15,8 +20,9 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from mpi.batch.population.extracts import PERSON_COLUMNS, patient_line, person_line
+from mpi.batch.population.insurers import header_line, mapping, nhso_line, sso_line
 from mpi.batch.population.model import Dice, Table, load_model
-from mpi.batch.population.persons import People, check_digit
+from mpi.batch.population.persons import People, Window, check_digit
 from mpi.batch.population.records import STRATA, Clerks, Facility, Record
 from mpi.errors import InputRejected
 
@@ -24,6 +30,8 @@ __all__ = ["MOST_FACILITIES", "STRATA", "PopulationSummary", "check_digit", "gen
 
 MANIFEST = "manifest.json"
 TRUTH = "truth.csv"
+MAPPING = "columns.toml"
+_FILES = {"person43": "person.txt", "fhir": "patient.ndjson", "csv": "register.csv"}
 MOST_FACILITIES = 500
 """Extracts are written side by side, each an open file; systems commonly allow 1,024 of them."""
 
@@ -41,6 +49,7 @@ class PopulationSummary:
         by_facility: records by facility code.
         by_stratum: records by stratum, in the order of `STRATA`.
         extracts: path of the extract by facility code.
+        mappings: path of the file that names its columns, by code of each facility with a csv extract.
         truth: path of `truth.csv`.
         manifest: path of `manifest.json`.
     """
@@ -50,12 +59,19 @@ class PopulationSummary:
     by_facility: dict[str, int]
     by_stratum: dict[str, int]
     extracts: dict[str, Path]
+    mappings: dict[str, Path]
     truth: Path
     manifest: Path
 
 
 def generate(
-    persons: int, seed: int, out: Path, facilities: int = 2, on_progress: Callable[[int], None] | None = None
+    persons: int,
+    seed: int,
+    out: Path,
+    facilities: int = 2,
+    on_progress: Callable[[int], None] | None = None,
+    *,
+    days: int | None = None,
 ) -> PopulationSummary:
     """Write a population's extracts, `truth.csv` and `manifest.json` to a folder.
 
@@ -63,8 +79,12 @@ def generate(
         persons: people in the population; some have records at one facility only.
         seed: the same seed gives the same bytes.
         out: made if missing; must be empty, or hold an earlier population, which is written over.
-        facilities: from 1; Mor Prom and Health Link in turn.
+        facilities: from 1; Mor Prom and Health Link in turn, from four on also csv extracts for the insurers.
         on_progress: called now and then with how many more persons are done.
+        days: all persons are born within so many days in a row; None for the ages of the whole country. People keep
+            the ages of the country for everything else (titles, households, changed names); only given names and the
+            first digit of numbers go by the date. Nobody is then old enough for the old calendar or young enough to be
+            compared with unnamed newborns.
 
     Raises:
         InputRejected: numbers out of range, or a folder that holds anything else.
@@ -75,23 +95,48 @@ def generate(
         raise InputRejected(f"facilities: from 1 to {MOST_FACILITIES}")
     if seed < 0:
         raise InputRejected("seed: a whole number from 0")
-    _prepare(out)
     model = load_model()
-    places = _facilities(facilities, model["facilities"]["private_every"])
-    files = {facility.code: out / facility.code / _file_name(facility) for facility in places}
+    longest = Window.longest(model)
+    if days is not None and not 1 <= days <= longest:
+        raise InputRejected(f"days: from 1 to {longest}")
+    window = None if days is None else Window(model, days)
+    _prepare(out)
+    places = _facilities(facilities, model["facilities"])
+    files = {facility.code: out / facility.code / _FILES[facility.format] for facility in places}
+    mappings = {place.code: out / place.code / MAPPING for place in places if place.format == "csv"}
+    people = People(model, seed, facilities, window)
     try:
-        written, strata = _write_extracts(model, persons, seed, out, places, files, on_progress)
+        written, strata = _write_extracts(model, people, persons, seed, out, places, files, on_progress)
+        for facility in places:
+            if facility.code in mappings:
+                with _create(mappings[facility.code]) as file:
+                    file.write(mapping(facility.platform))
     except BaseException:
         # half a population without a manifest would look like somebody's own files to the next run
-        _remove([*files.values(), out / TRUTH], out)
+        _remove([*files.values(), *mappings.values(), out / TRUTH], out)
         raise
-    _write_manifest(out / MANIFEST, persons, seed, model["model"]["version"], places, files, written)
+    manifest = {
+        "version": model["model"]["version"],
+        "seed": seed,
+        "persons": persons,
+        "days": days,
+        "first_birth": window.first.isoformat() if window else None,
+        "records": written.total(),
+        "truth": TRUTH,
+        "facilities": [
+            _entry(facility, out, files[facility.code], mappings.get(facility.code), written[facility.code])
+            for facility in places
+        ],
+    }
+    text = json.dumps(manifest, ensure_ascii=False, indent=2)
+    (out / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return PopulationSummary(
         persons=persons,
         records=written.total(),
         by_facility={facility.code: written[facility.code] for facility in places},
         by_stratum={stratum: strata[stratum] for stratum in STRATA},
         extracts=files,
+        mappings=mappings,
         truth=out / TRUTH,
         manifest=out / MANIFEST,
     )
@@ -99,6 +144,7 @@ def generate(
 
 def _write_extracts(
     model: Table,
+    people: People,
     persons: int,
     seed: int,
     out: Path,
@@ -107,7 +153,6 @@ def _write_extracts(
     on_progress: Callable[[int], None] | None,
 ) -> tuple[Counter[str], Counter[str]]:
     """Make people chunk by chunk and write their records; return records by facility code and by stratum."""
-    people = People(model, seed, len(places))
     clerks = Clerks(model, people, places)
     chunk: int = model["model"]["chunk"]
     written: Counter[str] = Counter()
@@ -118,9 +163,11 @@ def _write_extracts(
         extracts = []
         for facility in places:
             files[facility.code].parent.mkdir(exist_ok=True)
-            extracts.append(stack.enter_context(_create(files[facility.code])))
-            if not facility.fhir:
+            extracts.append(stack.enter_context(_create(files[facility.code], facility.encoding)))
+            if facility.format == "person43":
                 extracts[-1].write("|".join(PERSON_COLUMNS) + "\n")
+            elif facility.format == "csv":
+                extracts[-1].write(header_line(facility.platform) + "\n")
         for number, first in enumerate(range(0, persons, chunk)):
             members = people.chunk(first, min(chunk, persons - first), Dice(seed, _PEOPLE_DICE, number))
             dice = Dice(seed, _CLERK_DICE, number)
@@ -135,36 +182,40 @@ def _write_extracts(
                     written[facility.code] += 1
                     strata[record.stratum] += 1
                     local_id = f"{written[facility.code]:09d}"
-                    if facility.fhir:
-                        line = patient_line(record, facility, local_id, model["places"])
-                    else:
-                        line = person_line(record, facility, local_id, model["model"]["reference_date"])
-                    extract.write(line + "\n")
+                    extract.write(_line(record, facility, local_id, model) + "\n")
                     truth.write(f"{facility.code}/{local_id},p{record.person.serial:09d},{record.stratum}\n")
             if on_progress is not None:
                 on_progress(len(members))
     return written, strata
 
 
-def _facilities(count: int, private_every: int) -> list[Facility]:
-    """Name the facilities: 10661, HL001, 10662, HL002 and so on."""
-    found = []
+def _line(record: Record, facility: Facility, local_id: str, model: Table) -> str:
+    if facility.format == "fhir":
+        return patient_line(record, facility, local_id, model["places"])
+    if facility.format == "person43":
+        updated: datetime.date = model["model"]["reference_date"]
+        return person_line(record, facility, local_id, updated)
+    return (nhso_line if facility.platform == "nhso" else sso_line)(record, facility, local_id)
+
+
+def _facilities(count: int, rules: Table) -> list[Facility]:
+    """Name the facilities: HL001, HL002 and so on those of Health Link; 10661, 10662 and so on all others."""
+    kinds = rules["kinds"] if count >= rules["kinds_from"] else rules["kinds"][:2]
+    found: list[Facility] = []
+    linked = 0
     for place in range(count):
-        turn = place // 2
-        if place % 2:
-            found.append(Facility(f"HL{turn + 1:03d}", fhir=True, private=turn % private_every == 0))
+        kind = kinds[place % len(kinds)]
+        if kind["format"] == "fhir":
+            linked += 1
+            found.append(Facility(f"HL{linked:03d}", **kind, private=(linked - 1) % rules["private_every"] == 0))
         else:
-            found.append(Facility(f"{10661 + turn}", fhir=False, private=False))
+            found.append(Facility(f"{10661 + place - linked}", **kind, private=False))
     return found
 
 
-def _file_name(facility: Facility) -> str:
-    return "patient.ndjson" if facility.fhir else "person.txt"
-
-
-def _create(path: Path) -> TextIOWrapper:
-    """Open a text file whose bytes do not depend on the system."""
-    return path.open("w", encoding="utf-8", newline="\n")
+def _create(path: Path, encoding: str = "utf-8") -> TextIOWrapper:
+    """Open a text file whose bytes do not depend on the system; what the encoding lacks becomes "?", as in old ones."""
+    return path.open("w", encoding=encoding, errors="replace", newline="\n")
 
 
 def _prepare(out: Path) -> None:
@@ -176,7 +227,9 @@ def _prepare(out: Path) -> None:
         return
     try:
         manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-        earlier = [out / facility["file"] for facility in manifest["facilities"] if manifest["version"]]
+        listed = [facility for facility in manifest["facilities"] if manifest["version"]]
+        earlier = [out / facility["file"] for facility in listed]
+        earlier += [out / facility["mapping"] for facility in listed if "mapping" in facility]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputRejected(f"{out}: not empty, and not an earlier population; choose another folder") from None
     _remove([*earlier, out / TRUTH, out / MANIFEST], out)
@@ -192,30 +245,15 @@ def _remove(paths: list[Path], out: Path) -> None:
             path.parent.rmdir()
 
 
-def _write_manifest(
-    path: Path,
-    persons: int,
-    seed: int,
-    version: str,
-    places: list[Facility],
-    files: dict[str, Path],
-    written: Counter[str],
-) -> None:
-    manifest = {
-        "version": version,
-        "seed": seed,
-        "persons": persons,
-        "records": written.total(),
-        "truth": TRUTH,
-        "facilities": [
-            {
-                "code": facility.code,
-                "platform": "Health Link" if facility.fhir else "Mor Prom",
-                "format": "fhir" if facility.fhir else "person43",
-                "file": files[facility.code].relative_to(path.parent).as_posix(),
-                "records": written[facility.code],
-            }
-            for facility in places
-        ],
+def _entry(facility: Facility, out: Path, file: Path, columns: Path | None, records: int) -> Table:
+    """Describe a facility in the manifest; only csv extracts have a mapping."""
+    entry: Table = {
+        "code": facility.code,
+        "platform": facility.platform,
+        "format": facility.format,
+        "encoding": facility.encoding,
+        "file": file.relative_to(out).as_posix(),
     }
-    path.write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    if columns is not None:
+        entry["mapping"] = columns.relative_to(out).as_posix()
+    return entry | {"records": records}

@@ -2,7 +2,8 @@
 
 The words come from the corpora of PyThaiNLP (CC BY-SA 4.0) through its interface; none is copied here. The corpora
 have no frequencies and too few family names: frequencies follow a Zipf-Mandelbrot law, further family names join the
-beginning of one with the ending of another.
+beginning of one with the ending of another. A family name is at home in one province, and regions like different given
+names; both leave the frequencies in the whole country as they are.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ os.environ.setdefault("PYTHAINLP_READ_ONLY", "1")  # no folder in the user's hom
 
 from pythainlp.corpus import thai_family_names, thai_female_names, thai_male_names
 
-from mpi.batch.population.model import Dice, Table
+from mpi.batch.population.model import Dice, Table, Weighted
 
 MALE, FEMALE = "1", "2"
 _OPENS = frozenset("กขฃคฅฆงจฉชซฌญฎฏฐฑฒณดตถทธนบปผฝพฟภมยรลวศษสหฬอฮเแโใไ")
 _LEADS = frozenset("เแโใไ")
 _SIGNS = frozenset("ะัาำิีึืฺุู็่้๊๋์ํ")
+_REGIONS = 9
 _RHYME = 3
 """Letters that twins' names have in common, at the least."""
 
@@ -32,6 +34,8 @@ class NamePools:
     def __init__(self, model: Table) -> None:
         self._rules: Table = model["names"]
         dice = Dice(model["model"]["names_seed"])
+        # the first digit of a province's code is its region
+        self._regions = [int(code[0]) - 1 for code in sorted(model["places"]["provinces"])]
         female, male = _words(thai_female_names()), _words(thai_male_names())
         self._given: dict[str, list[list[str]]] = {
             sex: [self._ranked(words, cohort, sex, dice) for cohort in range(3)]
@@ -46,12 +50,23 @@ class NamePools:
         self._beginnings, self._endings = _parts(self._families, self._rules["family_part_uses"])
         self._joined = len(self._beginnings) * len(self._endings)
         self._stride = _coprime(dice.between(self._joined // 3, self._joined // 2), self._joined)
+        clans = self._rules["chinese_families"]
+        exponent = self._rules["chinese_exponent"]
+        self._clans = Weighted(clans, [(rank + 1) ** -exponent for rank in range(len(clans))])
 
-    def given(self, sex: str, birth_year: int, dice: Dice) -> str:
-        """Draw a given name of a sex and a year of birth (CE)."""
-        old, young = self._rules["cohorts"]
+    def given(self, sex: str, birth_year: int, dice: Dice, origin: int | None = None) -> str:
+        """Draw a given name of a sex and a year of birth (CE).
+
+        Args:
+            origin: province that the family comes from, by its place in the order of codes; None for any.
+        """
+        rules = self._rules
+        old, young = rules["cohorts"]
         names: list[str] = self._given[sex][(birth_year >= old) + (birth_year >= young)]
-        return names[self._rank("given", len(names), dice)]
+        rank = self._rank("given", len(names), dice)
+        if origin is not None and rank >= rules["given_everywhere"] and dice.chance(rules["given_regional"]):
+            rank = min(len(names) - 1, _at_home(rank, self._regions[origin], _REGIONS))
+        return names[rank]
 
     def rhyming(self, name: str, sex: str, dice: Dice) -> str:
         """Draw a name that begins like another, as parents name twins (ธนพล, ธนพร)."""
@@ -65,13 +80,18 @@ class NamePools:
         ending: str = dice.pick(endings)
         return name[:half] + ending
 
-    def family(self, dice: Dice) -> str:
-        """Draw a family name."""
+    def family(self, dice: Dice, origin: int | None = None) -> str:
+        """Draw a family name.
+
+        Args:
+            origin: as of `given`.
+        """
         rules = self._rules
         if dice.chance(rules["chinese_family"]):
-            clan: str = dice.pick(rules["chinese_families"])
-            return f"แซ่{clan}"
+            return f"แซ่{dice.weighted(self._clans)}"
         rank = self._rank("family", rules["family_names"], dice)
+        if origin is not None and dice.chance(rules["family_local"]):
+            rank = _at_home(rank, origin, len(self._regions))
         if rank < len(self._families):
             name = self._families[rank]
         else:
@@ -107,6 +127,11 @@ class NamePools:
         liked = (old, not young, young)[cohort]
         fit: float = rules["affinity"] if liked else 1.0
         return fit
+
+
+def _at_home(rank: int, place: int, places: int) -> int:
+    """Exchange a rank for the one near it that is at home in a place, so that the frequencies of ranks stay."""
+    return rank - rank % places + place
 
 
 def _words(corpus: frozenset[str]) -> list[str]:

@@ -11,6 +11,8 @@ from mpi.batch.population.names import FEMALE, MALE, NamePools
 from mpi.batch.population.spelling import Speller
 
 _DAYS_A_YEAR = 365.25
+_SPIKES = (1, 15)
+"""Days of the month that more people have as their birthday than were born on it."""
 _BOOKS = 10**7
 """Running numbers of one registration office: digits 6 to 12 of a national id."""
 _FIRST_BIRTH_WITH_NUMBER = 1984
@@ -36,14 +38,18 @@ class Household:
 
     Attributes:
         number: unique in the population.
+        origin: province that the family comes from, by its place in the order of codes; decides on its names.
         home: place of the nearest facility in the list of facilities.
         phone: the family's.
+        births: birth dates of its members so far.
     """
 
     number: int
+    origin: int
     home: int
     address: Address
     phone: str
+    births: set[datetime.date] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -63,6 +69,7 @@ class Person:
 
     Attributes:
         serial: unique in the population, from 0.
+        age: in full years; where all are born in few days, as of a person of the whole country.
         default_day: the register itself knows only the year.
         former_given, former_family: names before a legal change, "" without one.
         married: a woman who may be called นาง.
@@ -142,15 +149,49 @@ def check_digit(twelve: str) -> str:
     return str((11 - total % 11) % 10)
 
 
-class People:
-    """Makes households and their members."""
+class Window:
+    """Consecutive days that all people are born in, so that a small population is as dense as a nation on each of them.
 
-    def __init__(self, model: Table, seed: int, facilities: int) -> None:
+    The 1st and the 15th of a month hold more than other days, as in the whole country.
+    """
+
+    def __init__(self, model: Table, days: int) -> None:
+        self.first: datetime.date = model["births"]["window_first"]
+        self._days: list[datetime.date] = [self.first + datetime.timedelta(days=day) for day in range(days)]
+        self._spikes = [day for day in self._days if day.day in _SPIKES]
+        self._spiked: float = model["births"]["spike_days"]
+
+    @staticmethod
+    def longest(model: Table) -> int:
+        """Days that a window can have: nobody is born after the reference date."""
+        first: datetime.date = model["births"]["window_first"]
+        today: datetime.date = model["model"]["reference_date"]
+        return (today - first).days + 1
+
+    def day(self, taken: set[datetime.date], dice: Dice) -> datetime.date:
+        """Draw a birth date that is not taken, while there is one: nationally only twins of a house share theirs."""
+        while True:
+            spiked = bool(self._spikes) and dice.chance(self._spiked)
+            day = dice.pick(self._spikes if spiked else self._days)
+            if day not in taken or len(taken) >= len(self._days):
+                return day
+
+
+class People:
+    """Makes households and their members.
+
+    Args:
+        facilities: how many there are to live near to.
+        window: days that all are born in; None for a whole life's span.
+    """
+
+    def __init__(self, model: Table, seed: int, facilities: int, window: Window | None = None) -> None:
         self._model = model
         self.pools = NamePools(model)
         self.speller = Speller(model)
         self._office = NumberOffice(model, Dice(seed, 0))
         self._facilities = facilities
+        self._window = window
         self._today: datetime.date = model["model"]["reference_date"]
         self._provinces = sorted(model["places"]["provinces"])
         self._nations = Weighted(
@@ -190,18 +231,19 @@ class People:
             self._issue(person, dice)
         return people
 
-    def address(self, home: int, dice: Dice) -> Address:
-        """Draw an address near a facility, or anywhere for the few who live elsewhere."""
+    def residence(self, origin: int, dice: Dice) -> int:
+        """Draw the province that a family lives in: mostly the one that it comes from."""
+        return origin if dice.chance(self._model["households"]["local"]) else dice.below(len(self._provinces))
+
+    def address(self, province: int, dice: Dice) -> Address:
+        """Draw an address in a province, given by its place in the order of codes."""
         places = self._model["places"]
-        province = self._provinces[home * 7 % len(self._provinces)]
-        if not dice.chance(self._model["households"]["local"]):
-            province = dice.pick(self._provinces)
         district = dice.between(1, places["districts"])
         subdistrict = dice.between(1, places["subdistricts"])
         house = f"{dice.between(1, 499)}"
         if dice.chance(self._model["households"]["house_divided"]):
             house += f"/{dice.between(1, 60)}"
-        return Address(house, f"{province}{district:02d}{subdistrict:02d}")
+        return Address(house, f"{self._provinces[province]}{district:02d}{subdistrict:02d}")
 
     def phone(self, dice: Dice) -> str:
         """Draw a mobile number."""
@@ -215,15 +257,23 @@ class People:
         return spelled
 
     def _household(self, number: int, dice: Dice) -> Household:
-        home = dice.below(self._facilities)
-        return Household(number, home, self.address(home, dice), self.phone(dice))
+        origin = dice.below(len(self._provinces))
+        province = self.residence(origin, dice)
+        # provinces and facilities stand along one line
+        home = int((province + dice.uniform()) / len(self._provinces) * self._facilities)
+        return Household(number, origin, home, self.address(province, dice), self.phone(dice))
 
     def _person(self, household: Household, sex: str, age: int, dice: Dice) -> Person:
+        birth = self._window.day(household.births, dice) if self._window else self._birth(age, dice)
+        household.births.add(birth)
+        return Person(0, sex, birth, age, household)
+
+    def _birth(self, age: int, dice: Dice) -> datetime.date:
         days = int((age + dice.uniform()) * _DAYS_A_YEAR)
         birth = self._today - datetime.timedelta(days=min(days, int((age + 1) * _DAYS_A_YEAR) - 1))
         if dice.chance(self._model["births"]["spike_days"]):
-            birth = birth.replace(day=dice.pick((1, 15)))
-        return Person(0, sex, min(birth, self._today), age, household)
+            birth = birth.replace(day=dice.pick(_SPIKES))
+        return min(birth, self._today)
 
     def _thais(self, household: Household, dice: Dice) -> list[Person]:
         rules = self._model["households"]
@@ -276,25 +326,24 @@ class People:
     def _thai(self, household: Household, sex: str, age: int, family: str, mother: Person | None, dice: Dice) -> Person:
         names, births = self._model["names"], self._model["births"]
         person = self._person(household, sex, age, dice)
-        year = person.birth.year
-        person.given = self.pools.given(sex, year, dice)
-        person.family = family or self.pools.family(dice)
+        year, origin = person.birth.year, household.origin
+        person.given = self.pools.given(sex, year, dice, origin)
+        person.family = family or self.pools.family(dice, origin)
         person.mother = mother
         if dice.chance(names["middle_name"]):
-            person.middle = self.pools.given(sex, year, dice)
+            person.middle = self.pools.given(sex, year, dice, origin)
         female = sex == FEMALE
         changed = names["given_changed_female" if female else "given_changed_male"]
         if age >= names["given_changed_from_age"] and dice.chance(changed):
-            person.former_given = self.pools.given(sex, year, dice)
+            person.former_given = self.pools.given(sex, year, dice, origin)
         changed = names["family_changed_female" if female else "family_changed_male"]
         if age >= names["family_changed_from_age"] and dice.chance(changed):
             person.former_family = person.family
-            person.family = self.pools.family(dice)
+            person.family = self.pools.family(dice, origin)
             person.married = female
         default = births["default_day_from_70" if age >= 70 else "default_day"]
         person.default_day = dice.chance(default * births["default_registered"])
-        young = (self._today - person.birth).days < births["newborn_days"]
-        person.unnamed = young and dice.chance(births["newborn_unnamed"] * births["newborn_kept"])
+        person.unnamed = age < births["newborn_age"] and dice.chance(births["newborn_unnamed"] * births["newborn_kept"])
         self._give_phone(person, dice)
         return person
 

@@ -29,7 +29,10 @@ default of 1 January (or missing), mostly elderly. thai_no_id: without the perso
 """
 
 _ADULT = 15
-_ERA = 543
+ERA = 543
+"""Years that the Buddhist era is ahead."""
+_LAST_OLD_MONTH = 3
+"""The old year ended with March."""
 _MALE_TITLE, _MISS, _MRS, _BOY, _GIRL = "นาย", "นางสาว", "นาง", "ด.ช.", "ด.ญ."
 
 
@@ -39,13 +42,27 @@ class Facility:
 
     Attributes:
         code: `[A-Z0-9]{5,9}`.
-        fhir: of Health Link (TH Core Patient); else of Mor Prom (43-file PERSON).
+        platform: whom the extract is for.
+        format: "person43", "fhir" or "csv".
+        encoding: of the extract.
         private: a private hospital, which asks for passports more than for identity cards.
     """
 
     code: str
-    fhir: bool
+    platform: str
+    format: str
+    encoding: str
     private: bool
+
+    @property
+    def fhir(self) -> bool:
+        """Whether the extract holds TH Core Patients."""
+        return self.format == "fhir"
+
+    @property
+    def buddhist(self) -> bool:
+        """Whether the years of the extract are of the Buddhist era, as on the papers."""
+        return self.platform == "sso"
 
 
 @dataclass(slots=True)
@@ -56,7 +73,7 @@ class Record:
         place: of the facility in the list of facilities.
         name: title, given, middle, family; of an unnamed newborn the given name is "บุตร" and the mother.
         other_name: the same in Latin letters, where both are held; else None.
-        birth: year, month, day as typed; month and day 0 where only the year is known.
+        birth: year, month, day as typed; month and day 0 where only the year is known, the year BE by a slip of era.
         version: which legal names were used (former given, former family).
     """
 
@@ -154,7 +171,7 @@ class Clerks:
             sex = dice.pick(("", MALE if sex == FEMALE else FEMALE))
         address = person.household.address
         if dice.chance(rules["address_changed"]):
-            address = self._people.address(person.household.home, dice)
+            address = self._people.address(self._people.residence(person.household.origin, dice), dice)
         phone = person.phone
         if dice.chance(rules["phone_missing"]):
             phone = ""
@@ -320,8 +337,12 @@ class Clerks:
                 month, day = day, month
         elif dice.chance(rules["date_other"]):
             year, month, day = self._other_date(person.birth, dice)
-        if dice.chance(rules["date_era"]):
-            year += _ERA
+        elderly = person.birth.year < births["calendar_changed"]
+        if elderly and not unknown and person.birth.month <= _LAST_OLD_MONTH:
+            # who copies the year of the papers need not convert it
+            year -= facility.buddhist or dice.chance(rules["new_year_shift"])
+        if dice.chance(rules["date_era_elderly" if elderly else "date_era"]):
+            year += ERA
         return (year, month, day), unknown
 
     def _other_date(self, birth: datetime.date, dice: Dice) -> tuple[int, int, int]:

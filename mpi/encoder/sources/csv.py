@@ -259,13 +259,18 @@ def _row(number: int, cells: Sequence[str], places: _Places) -> SourceRow | Reje
         passport_country=country,
         other_passports=tuple(passports),
         phone=value("phone", ""),
-        house=value("house") or value("address", ""),
+        house=_address(value("house", ""), value("address", "")),
         subdistrict=value("subdistrict", ""),
         district=value("district", ""),
         province=value("province", ""),
         postcode=value("postcode", ""),
     )
     return checked(number, raw)
+
+
+def _address(house: str, address: str) -> str:
+    """House number and street as one text; many systems repeat the number in front of the street."""
+    return address if address.startswith(house) else f"{house} {address}".strip()
 
 
 def _read_workbook(path: Path, mapping: Mapping) -> Iterator[SourceRow | RejectedRow]:

@@ -1,0 +1,114 @@
+"""Training: estimates near the truth, calibrations that ascend, and files that change only where they should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mpi.batch.linker import link_pairs, population
+from mpi.batch.population import generate
+from mpi.batch.rule_writing import with_model
+from mpi.batch.training import calibrate, train
+from mpi.encoder.demographics import normalize
+from mpi.encoder.encoded_file import encoded_schema, to_batch, write_encoded
+from mpi.encoder.encoder import Encoder
+from mpi.encoder.keys import new_key_ring
+from mpi.encoder.sources import SourceRow, fhir, person43
+from mpi.rules import Calibration, load_rules, rule_file
+from tests.building import TODAY, th_v1
+
+PERSONS = 1500
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A model trained on two facilities of a small population, and what it was trained on."""
+    folder = tmp_path_factory.mktemp("training")
+    ring, rules, paths = new_key_ring(folder / "keys"), th_v1(), []
+    for facility, extract in generate(PERSONS, 21, folder / "population").extracts.items():
+        encoder = Encoder(rules.profile, ring, facility, TODAY)
+        schema = encoded_schema(encoder.header, 128)
+        read = person43.read if extract.suffix == ".txt" else fhir.read
+        people = [
+            (row.row, row.raw.local_id, normalize(row.raw, TODAY))
+            for row in read(extract)
+            if isinstance(row, SourceRow)
+        ]
+        paths.append(folder / f"{facility}.parquet")
+        write_encoded(paths[-1], schema, [pa.Table.from_batches([to_batch(encoder.columns(people), schema)])])
+    with population(paths, rules) as held:
+        pairs = link_pairs(held, rules)
+        yield rules, pairs, train(held, pairs, rules)
+
+
+def test_probabilities_are_probabilities(trained):
+    """m and u of each comparison sum to one; u of the far away level is nearly one, m of the nearest the greatest."""
+    rules, _, made = trained
+    for name, comparison in made.model.comparisons.items():
+        levels = comparison.levels
+        assert [level.name for level in levels] == [level.name for level in rules.model.comparisons[name].levels]
+        assert all(0 < level.m <= 1 and 0 < level.u <= 1 for level in levels)
+        if name in "ABCD":
+            assert sum(level.m for level in levels) == pytest.approx(1, abs=0.01)
+            assert sum(level.u for level in levels) == pytest.approx(1, abs=0.01)
+            assert levels[-1].u > 0.99
+            assert levels[0].weight > 15 > 0 > levels[-1].weight
+
+
+def test_a_number_in_common_is_found_by_itself(trained):
+    """The share of one person's pairs that agree on the national id comes out near what the population has."""
+    _, _, made = trained
+    agree, disagree = made.model.comparisons["national_id"].levels
+    assert 0.95 < agree.m < 1
+    assert disagree.m < 0.05
+    assert made.seeds > PERSONS / 4
+    assert made.strangers > 100_000
+    assert made.rounds < 100
+
+
+def test_calibration_ascends_and_separates(trained):
+    """The more weight the likelier one person: near nothing for the lightest pairs, near certain for the heaviest."""
+    _, pairs, made = trained
+    points = calibrate(pairs, made.model).points
+    weights, shares = zip(*points, strict=True)
+    assert list(weights) == sorted(weights)
+    assert list(shares) == sorted(shares)
+    assert shares[0] < 0.5 < 0.95 < shares[-1]
+    line = Calibration(((0.0, 0.1), (10.0, 0.5), (20.0, 0.9)))
+    assert [line.probability(bits) for bits in (-5, 0, 5, 15, 99)] == pytest.approx([0.1, 0.1, 0.3, 0.7, 0.9])
+    assert Calibration(()).probability(3.0) is None
+
+
+def test_a_trained_file_differs_in_the_model_alone(trained, tmp_path: Path):
+    """The new rule file keeps the profile, the thresholds and the comments, and reads back as what was trained."""
+    rules, _, made = trained
+    text = rule_file("th-v1").read_text(encoding="utf-8")
+    written = tmp_path / "new.toml"
+    written.write_text(with_model(text, replace(made.model, provenance='made "here"')), encoding="utf-8")
+    read = load_rules(written)
+    assert read.profile == rules.profile
+    assert read.model.decision == rules.model.decision
+    assert read.model.comparisons == made.model.comparisons
+    assert read.model.calibration == made.model.calibration
+    assert read.model.provenance == 'made "here"'
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    assert all(comment in written.read_text(encoding="utf-8") for comment in comments)
+    again = with_model(written.read_text(encoding="utf-8"), read.model)
+    assert again == written.read_text(encoding="utf-8")
+
+
+def test_a_file_that_cannot_be_rewritten_is_refused(trained):
+    """Levels that do not stand where they are expected are not lost in silence."""
+    with pytest.raises(ValueError, match="could be put in place"):
+        with_model("[model]\nprovenance = 'x'\n", trained[2].model)
+
+
+def test_latin_v1_is_whole():
+    """The rule file for Latin data can be read, uses no number, and binds W to A's buckets."""
+    rules = load_rules(rule_file("latin-v1"))
+    assert rules.profile.tokens == ()
+    assert rules.model.comparisons["W"].beside == "A"
+    assert rules.model.comparisons["W"].levels[-1].weight == 0
