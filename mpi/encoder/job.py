@@ -19,6 +19,7 @@ import os
 import secrets
 import shutil
 import signal
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -170,13 +171,14 @@ def run_job(job: EncodeJob, progress: Progress | None = None) -> Encoded:
         done = {number for number in shop.numbers() if shop.is_done(number)}
         told.begin(survey.lines, len(done) * ROWS_PER_PART)
         parts = _parts(rows_of(job.extract))
+        worker = _Worker(shop)  # here first: what is wrong with keys and rules shows before a process is started
         count, resumed = 0, 0
-        for number, rows in _worked(shop, parts, done, told):
+        for number, rows in _worked(shop, worker, parts, done, told):
             count = number + 1
             resumed += rows if number in done else 0
         if _stamp(job.extract) != survey.stamp:
             raise ExtractUnreadable(job.extract, "changed while it was read; run the command again")
-        outcome = _assemble(shop, count)
+        outcome = _assemble(shop, worker, count)
         shop.finished = True
     outcome.resumed = resumed
     outcome.seconds = time.monotonic() - begun
@@ -343,10 +345,11 @@ def _parts(rows: Iterator[Entry]) -> Iterator[Part]:
         number += 1
 
 
-def _worked(shop: _Workshop, parts: Iterator[Part], done: set[int], told: Progress) -> Iterator[tuple[int, int]]:
+def _worked(
+    shop: _Workshop, worker: _Worker, parts: Iterator[Part], done: set[int], told: Progress
+) -> Iterator[tuple[int, int]]:
     """Work parts off, those that are done already excepted; gives each part's number and rows."""
     if shop.job.workers == 1:
-        worker = _Worker(shop)
         for number, rows in parts:
             if number not in done:
                 worker.work(number, rows, told.advance)
@@ -455,17 +458,25 @@ def _begin_work(shop: _Workshop) -> None:
     global _worker
     # An interruption at the terminal reaches every process: the first one ends the others in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # If that one is killed nobody does: a process that holds people's rows must not stay behind.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = _Worker(shop)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(number: int, rows: list[Entry]) -> None:
     _worker.work(number, rows, lambda _: None)
 
 
-def _assemble(shop: _Workshop, count: int) -> Encoded:
+def _assemble(shop: _Workshop, worker: _Worker, count: int) -> Encoded:
     """Put the parts together to the output, the list of rows set aside, and the report."""
     job = shop.job
-    worker = _Worker(shop)
     counts = ReportCounts(shop.hashing_key)
     quarantine = job.out.with_suffix(".quarantine.csv")
     outcome = Encoded(quarantine=quarantine)

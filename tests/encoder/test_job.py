@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from mpi.encoder import job as jobs
 from mpi.encoder.encoded_file import read_header, read_numbered
 from mpi.encoder.job import Encoded, EncodeJob, run_job
 from mpi.encoder.keys import new_key_ring, rotate
-from mpi.errors import ExtractUnreadable, InputRejected
+from mpi.errors import ExtractUnreadable, InputRejected, KeyRingUnusable
 
 ROOT = Path(__file__).parent.parent.parent
 FACILITY = "10661"
@@ -245,15 +246,23 @@ def test_a_disk_without_room(job: EncodeJob, limit: int) -> None:
     assert contents(job.out) == before
 
 
-def worker_of(pid: int) -> int:
-    """A worker process of the process `pid`."""
+def test_an_unusable_stewards_key_is_named_before_anything_is_encoded(job: EncodeJob, keys: Path) -> None:
+    """A key file that is none ends the run with its name, with one process and with several."""
+    for workers in (1, 2):
+        with pytest.raises(KeyRingUnusable, match=r"linkage\.json"):
+            run_job(replace(job, sealed_for=keys / "linkage.json", workers=workers))
+        assert left(job) == []
+
+
+def workers_of(pid: int) -> list[int]:
+    """Worker processes of the process `pid`."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return next(int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes())
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the worker in /proc")
-def test_a_worker_that_dies_is_reported(extract: Path, keys: Path, tmp_path: Path) -> None:
-    """A killed worker process ends the run with the way out, and the same command ends the work."""
+@contextmanager
+def encoding(extract: Path, keys: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command at work on a long extract with two workers, its first parts done."""
     many = tmp_path / "many.txt"
     many.write_bytes(extract.read_bytes() * 60)
     command = [
@@ -261,15 +270,38 @@ def test_a_worker_that_dies_is_reported(extract: Path, keys: Path, tmp_path: Pat
         "--source", "person43", "--out", str(tmp_path / "a.parquet"), "--workers", "2",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    parts = tmp_path / ".a.parquet.parts"
-    while not list(parts.glob("*.arrow")):
-        assert process.poll() is None
-    os.kill(worker_of(process.pid), signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
+    ) as process:
+        try:
+            while not list((tmp_path / ".a.parquet.parts").glob("*.arrow")):
+                assert process.poll() is None
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc")
+def test_a_worker_that_dies_is_reported(extract: Path, keys: Path, tmp_path: Path) -> None:
+    """A killed worker process ends the run with the way out, and what was done stays for the next run."""
+    with encoding(extract, keys, tmp_path) as process:
+        os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "--workers 1" in said
     assert "Traceback" not in said
-    assert list(parts.glob("*.arrow"))
+    assert list((tmp_path / ".a.parquet.parts").glob("*.arrow"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc")
+def test_workers_end_with_the_command(extract: Path, keys: Path, tmp_path: Path) -> None:
+    """When the command itself is killed, no process that holds people's rows stays behind."""
+    with encoding(extract, keys, tmp_path) as process:
+        workers = workers_of(process.pid)
+        process.kill()
+        process.wait(60)
+        until = time.monotonic() + 60
+        while any(Path(f"/proc/{worker}").exists() for worker in workers):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    assert workers
