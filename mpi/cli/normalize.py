@@ -77,9 +77,11 @@ def _raw(line: str | bytes) -> RawDemographics | None:
         values = {name: _texts(fields[name]) for name in OTHER_NAME_FIELDS if name in fields}
     except (ValueError, RecursionError):
         return None
+    # A line that is not about a name gets no remark on one.
+    named = any(field in fields for field in ("name", *_NAME_FIELDS, *OTHER_NAME_FIELDS))
     name = RawName(value["name"], *(value[field] for field in _NAME_FIELDS))
     return RawDemographics(
-        names=(name, *other_names(lambda field: values.get(field, ()))),
+        names=(name, *other_names(lambda field: values.get(field, ()))) if named else (),
         birth_date=value["birth_date"],
         sex=value["sex"],
         national_id=value["national_id"],

@@ -129,6 +129,10 @@ _NEWBORN = re.compile(
     "(?:(?P<infant>ทารก|เด็กแรกเกิด)|(?P<child>บุตร)|ลูก)(?:แรกเกิด)?(?: ?(?:เพศ)?(?P<sex>ชาย|หญิง|สาว))?"
     "(?: ?คนที่)?(?: ?(?P<of>ของ))?(?![ะ-ฺๅ-๎])"
 )
+_WHICH_CHILD = re.compile("(?:คู่)?แฝด(?:คนที่|พี่|น้อง)?|คนที่|คนโต|คนเล็ก|twin")
+"""Which of several children, behind the mother's name; its number is gone by then."""
+_GENERATIONS = frozenset(("jr", "sr", "ii", "iii", "iv"))
+"""What follows a Western family name and is none."""
 _NEWBORN_LATIN = re.compile(
     r"(?:(?P<infant>infant|new ?born|babyof)|baby)\b[ .]*(?P<sex>boy|girl|male|female)?\b[ .]*(?P<of>of)?\b"
 )
@@ -281,6 +285,8 @@ class _Reader:
             self.flags.add(NameFlag.NAME_IN_WRONG_FIELD)
             return self.full(family)
         family_words = _joined(family_words, before_na=1)
+        if len(family_words) > 1 and family_words[-1] in _GENERATIONS:
+            family_words.pop()
         repeated = len(family_words)
         if repeated and not middle_words and given_words[-repeated:] == family_words:
             # The given field holds the whole name, or the only name was copied into both fields.
@@ -300,11 +306,14 @@ class _Reader:
             words = words[:half]
         if self.given_unknown:
             return self._name("", " ".join(words[:-1]), words[-1] if words else "")
+        if len(words) > 2 and words[-1] in _GENERATIONS:
+            words = words[:-1]
         if len(words) > 1:
             return self._name(words[0], " ".join(words[1:-1]), words[-1])
         return self._name(words[0] if words else "", "", "")
 
     def _newborn(self, words: list[str]) -> PersonName:
+        words = [word for word in words if not _WHICH_CHILD.fullmatch(word)]
         # Behind "บุตร น.ส." the mother's given name comes first; a lone word behind "ทารก" is the family name.
         if not words and self.others:
             # The mother stands in parentheses.

@@ -415,3 +415,25 @@ def typed(word: str) -> str:
     """Keys of a Thai word when all of them are Latin consonants, else ""."""
     keys = dict(zip("ๆไพะัยหกดเ้่าสผปแอิืท", "qwrtypsdfghjklzxcvbnm", strict=True))
     return "".join(map(keys.__getitem__, word)) if keys.keys() >= set(word) else ""
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("บุตรนางสาววรรณา ศรีสุข คนที่ 2", "ศรีสุข"),
+        ("ทารก แฝดพี่ น.ส.มะลิ ใจดี", "ใจดี"),
+        ("บุตร น.ส.มะลิ ใจดี แฝดน้อง", "ใจดี"),
+    ],
+)
+def test_which_of_several_newborns_is_no_name(text: str, family: str) -> None:
+    """Which child it is stands behind the mother's name and is not taken for her family name."""
+    name = parse_full_name(text)
+    assert (name.given, name.family) == ("", family)
+    assert NameFlag.NEWBORN in name.flags
+
+
+def test_generations_are_no_names() -> None:
+    """Jr. and III behind a Western family name are dropped; alone they are what the person is called."""
+    assert parse_full_name("Dr. John O'Brien-Smith Jr.").family == "obriensmith"
+    assert parse_name_parts("John", "Smith III").family == "smith"
+    assert parse_full_name("Somchai Jr").family == "jr"
