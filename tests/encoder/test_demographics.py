@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import pickle
 
 import pytest
 from hypothesis import given
@@ -236,3 +237,14 @@ def test_total(fields: dict[str, str], full: str, given: str) -> None:
         assert field in ("name", "birth_date", "sex", "national_id", "passport", "phone")
         assert word.replace("_", "").isalpha()
         assert word.isascii()
+
+
+def test_raw_values_survive_the_way_between_processes() -> None:
+    """Every field comes out as it went in, so that several processes encode what one would."""
+    values = {
+        field.name: (("MD123456", "MMR"),) if field.name == "other_passports" else field.name
+        for field in dataclasses.fields(RawDemographics)
+    }
+    values |= {"names": (RawName("a", "b", "c", "d", "e"), RawName(given="x")), "other_national_ids": ("1", "2")}
+    raw = RawDemographics(**values)
+    assert pickle.loads(pickle.dumps(raw)) == raw
