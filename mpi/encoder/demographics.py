@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from itertools import zip_longest
 from operator import attrgetter
 from typing import Any
-from itertools import zip_longest
 
 from mpi.encoder.dates import BirthDate, DateRejected, parse_birth_date
 from mpi.encoder.identifiers import Identifier, IdentifierRejected, parse_national_id, parse_passport, parse_phone
