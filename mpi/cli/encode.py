@@ -9,7 +9,7 @@ import typer
 
 from mpi.cli.progress import progress
 from mpi.encoder.encoded_file import whole_file
-from mpi.encoder.job import EncodeJob, run_job
+from mpi.encoder.job import EncodeJob, refuse_to_overwrite, run_job
 from mpi.encoder.report import Report
 from mpi.encoder.report_page import render_html
 from mpi.errors import ExtractUnreadable, InputRejected
@@ -21,6 +21,8 @@ def run(job: EncodeJob, report: Path | None, *, as_json: bool) -> None:
     """Encode an extract and say how it went."""
     if report is not None and report.suffix not in REPORT_ENDINGS:
         raise InputRejected(f"--report: the file ends in {' or '.join(REPORT_ENDINGS)}")
+    if report is not None:
+        refuse_to_overwrite(job, "--report", report)
     with progress("encoding", None, quiet=as_json) as shown:
         done = run_job(job, shown)
     if report is not None and done.report is not None:

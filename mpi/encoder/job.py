@@ -38,12 +38,13 @@ from mpi.domain.identifiers import is_facility_code
 from mpi.encoder.demographics import Demographics, normalize
 from mpi.encoder.encoded_file import encoded_schema, to_batch, whole_file, write_encoded
 from mpi.encoder.encoder import Encoder
-from mpi.encoder.keys import load_key_ring
+from mpi.encoder.keys import KeyRing, load_key_ring
 from mpi.encoder.report import Header, Report, ReportCounts, finish
 from mpi.encoder.sealed import Masking, SealedViews, load_public_key
 from mpi.encoder.sources import RejectedRow, RowReason, SourceRow, fhir, person43
 from mpi.encoder.sources import csv as csv_source
 from mpi.errors import ExtractUnreadable, InputRejected
+from mpi.keyfiles import derive
 from mpi.rules import load_rules, rule_file
 
 SOURCES = ("person43", "fhir", "csv")
@@ -198,6 +199,20 @@ def _check(job: EncodeJob) -> None:
         raise InputRejected("--workers: at least one")
     if not job.out.parent.is_dir():
         raise InputRejected(f"--out: {job.out.parent} is not a folder")
+    for path in (job.out, job.out.with_suffix(".quarantine.csv"), job.out.with_suffix(REPORT_ENDING)):
+        refuse_to_overwrite(job, "--out", path)
+
+
+def refuse_to_overwrite(job: EncodeJob, option: str, path: Path) -> None:
+    """Refuse an output that would take the place of what the job reads, or of a key.
+
+    Raises:
+        InputRejected: the path is an input of the job, or lies in its key ring.
+    """
+    target = path.resolve()
+    read = [each.resolve() for each in (job.extract, job.mapping, job.sealed_for) if each is not None]
+    if target in read or job.keys.resolve() in target.parents:
+        raise InputRejected(f"{option}: {path} is read by this run; it would be overwritten")
 
 
 def _reader(job: EncodeJob) -> Callable[[Path], Iterator[Entry]]:
@@ -244,8 +259,9 @@ def _stamp(extract: Path) -> tuple[int, int]:
 class _Workshop:
     """The folder beside the output where finished parts wait, and what every process of the job has to know."""
 
-    def __init__(self, job: EncodeJob, folder: Path, today: datetime.date, hashing_key: bytes) -> None:
+    def __init__(self, job: EncodeJob, folder: Path, today: datetime.date, hashing_key: bytes, ring: KeyRing) -> None:
         self.job = job
+        self.ring = ring
         self.folder = folder
         self.today = today
         self.hashing_key = hashing_key
@@ -287,6 +303,7 @@ def _workshop(job: EncodeJob, survey: _Survey) -> Iterator[_Workshop]:
         "mapping": _digest(job.mapping),
         "profile": rules.profile.digest.hex(),
         "key_epochs": [epoch.name for epoch in ring.epochs],
+        "pointer_key": derive(ring.pointer_secret, "job").hex(),
         "sealed_for": _digest(job.sealed_for),
         "mask": job.mask,
         "version": version("thai-mpi"),
@@ -308,7 +325,7 @@ def _workshop(job: EncodeJob, survey: _Survey) -> Iterator[_Workshop]:
             with whole_file(begun) as partial:
                 partial.write_text(json.dumps(before), encoding="utf-8")
         shop = _Workshop(
-            job, folder, datetime.date.fromisoformat(before["today"]), bytes.fromhex(before["hashing_key"])
+            job, folder, datetime.date.fromisoformat(before["today"]), bytes.fromhex(before["hashing_key"]), ring
         )
         try:
             yield shop
@@ -399,7 +416,7 @@ class _Worker:
         sealed = None
         if job.sealed_for is not None:
             sealed = SealedViews(load_public_key(job.sealed_for), Masking(job.mask), job.facility)
-        self.encoder = Encoder(profile, load_key_ring(job.keys), job.facility, shop.today, sealed)
+        self.encoder = Encoder(profile, shop.ring, job.facility, shop.today, sealed)
         self.schema = encoded_schema(self.encoder.header, profile.bits // 8)
         self._shop = shop
 

@@ -154,8 +154,9 @@ def rotate(folder: Path, join: Path | None = None) -> KeyRing:
         secret = secrets.token_bytes(KEY_BYTES)
         fresh = Epoch(_epoch_name(_number(ring.current) + 1, secret), secret)
     else:
-        fresh = _read_epochs(join / LINKAGE)[-1]
-        if _number(fresh) != _number(ring.current) + 1:
+        theirs = _read_epochs(join / LINKAGE)
+        fresh = theirs[-1]
+        if _number(fresh) != _number(ring.current) + 1 or theirs[0] != ring.current:
             raise KeyRingUnusable(join, f"has epoch {fresh.name}, which does not follow {ring.current.name}")
     return _replace(folder, [*ring.epochs, fresh], ring.pointer_secret)
 

@@ -254,6 +254,17 @@ def test_an_unusable_stewards_key_is_named_before_anything_is_encoded(job: Encod
         assert left(job) == []
 
 
+def test_what_is_read_is_never_overwritten(job: EncodeJob, keys: Path, tmp_path: Path) -> None:
+    """An output that names the extract, or a file of the key ring, is refused and both stay as they are."""
+    extract = tmp_path / "p.quarantine.csv"
+    extract.write_bytes(job.extract.read_bytes())
+    before = {path: path.read_bytes() for path in (extract, keys / "pointer.json")}
+    for out in (extract, tmp_path / "p.parquet", keys / "pointer.json"):
+        with pytest.raises(InputRejected, match="would be overwritten"):
+            run_job(replace(job, extract=extract, out=out))
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def workers_of(pid: int) -> list[int]:
     """Worker processes of the process `pid`."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
