@@ -118,6 +118,14 @@ _NULL_WORDS = _TEST_WORDS | frozenset(
     (
         *("ไม่มี", "ไม่มีชื่อ", "ไม่มีสกุล", "ไม่มีนามสกุล", "ไม่มีชื่อสกุล", "ไม่ทราบ", "ไม่ทราบชื่อ", "ไม่ทราบสกุล", "ไม่ทราบนามสกุล"),
         *("ไม่ทราบชื่อสกุล", "ไม่ระบุ", "ไม่ระบุชื่อ", "ไม่ระบุสกุล", "ไม่ระบุนามสกุล", "ไม่ปรากฏ", "ไม่ปรากฏชื่อ", "นิรนาม"),
+        # What is written for somebody unidentified.
+        *(
+            f"{who}{nation}{what}"
+            for who in ("", "ชาย", "หญิง", "บุคคล", "ผู้ป่วย")
+            for nation in ("", "ไทย", "ต่างด้าว")
+            for what in ("ไม่ทราบ", "ไม่ทราบชื่อ", "นิรนาม", "ไม่ปรากฏชื่อ")
+        ),
+        *("ชื่อไม่ทราบ", "สกุลไม่ทราบ", "นามสกุลไม่ทราบ", "ชื่อสกุลไม่ทราบ"),
         *("unknown", "unk", "none", "null", "fnu", "lnu", "xxx"),
     )
 )
@@ -126,7 +134,7 @@ _AFTER_NULL = frozenset(("ชื่อ", "สกุล", "นามสกุล"
 
 _BABY_OF = re.compile(r"\bb/o\b", re.IGNORECASE)
 _NEWBORN = re.compile(
-    "(?:(?P<infant>ทารก|เด็กแรกเกิด)|(?P<child>บุตร)|ลูก)(?:แรกเกิด)?(?: ?(?:เพศ)?(?P<sex>ชาย|หญิง|สาว))?"
+    "(?:(?P<infant>ทารก|เด็กแรกเกิด|แรกเกิด)|(?P<child>บุตร)|ลูก)(?:แรกเกิด)?(?: ?(?:เพศ)?(?P<sex>ชาย|หญิง|สาว))?"
     "(?: ?คนที่)?(?: ?(?P<of>ของ))?(?![ะ-ฺๅ-๎])"
 )
 _WHICH_CHILD = re.compile("(?:คู่)?แฝด(?:คนที่|พี่|น้อง)?|คนที่|คนโต|คนเล็ก|twin")
@@ -136,7 +144,7 @@ _GENERATIONS = frozenset(("jr", "sr", "ii", "iii", "iv"))
 _NEWBORN_LATIN = re.compile(
     r"(?:(?P<infant>infant|new ?born|babyof)|baby)\b[ .]*(?P<sex>boy|girl|male|female)?\b[ .]*(?P<of>of)?\b"
 )
-_NEWBORN_STARTS = frozenset(("ทา", "เด", "บุ", "ลู", "in", "ne", "ba"))
+_NEWBORN_STARTS = frozenset(("ทา", "แร", "เด", "บุ", "ลู", "in", "ne", "ba"))
 _NEWBORN_SEX = {"ชาย": "1", "boy": "1", "male": "1", "หญิง": "2", "สาว": "2", "girl": "2", "female": "2"}
 
 _CLAN = frozenset(("แซ่", "sae"))

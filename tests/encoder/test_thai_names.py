@@ -437,3 +437,18 @@ def test_generations_are_no_names() -> None:
     assert parse_full_name("Dr. John O'Brien-Smith Jr.").family == "obriensmith"
     assert parse_name_parts("John", "Smith III").family == "smith"
     assert parse_full_name("Somchai Jr").family == "jr"
+
+
+@pytest.mark.parametrize("name", ["ชายไม่ทราบชื่อ นามสกุลไม่ทราบ", "ชายไทยไม่ทราบชื่อ", "หญิงไม่ทราบชื่อ", "บุคคลนิรนาม"])
+def test_nobody_is_identified_by_a_placeholder(name: str) -> None:
+    """What is written for somebody unidentified is no name: it would make strangers one."""
+    parsed = parse_full_name(name)
+    assert (parsed.given, parsed.family) == ("", "")
+    assert NameFlag.NULL_NAME in parsed.flags
+
+
+def test_a_newborn_without_more_words_is_one() -> None:
+    """A child that is only called newborn has no given name that another one could share."""
+    name = parse_name_parts("แรกเกิด", "ศรีสุข", prefix="ด.ญ.")
+    assert (name.given, name.family) == ("", "ศรีสุข")
+    assert NameFlag.NEWBORN in name.flags
