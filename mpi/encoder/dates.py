@@ -1,9 +1,10 @@
 """Birth dates as Thai systems write them: two eras, two-digit years, Thai digits and month names, unknown parts.
 
 Years are of the Buddhist era (BE = CE + 543) where they are 2400 or more: for living people the eras never overlap.
-Two-digit years are BE by custom, also beside English month names. Until 1940 the year began on 1 April, so a date
-from January to March of a BE year before 2484 may stand for either of two CE years; both are kept. 1 January is what
-the 43-file standard writes for an unknown day and month, so it is marked as low information.
+Two-digit years are BE by custom, but CE beside an English month name (`15-JAN-87`), and stand for the last such year
+that is not to come. Until 1940 the year began on 1 April, so a date from January to March of a BE year before 2484 may
+stand for either of two CE years; both are kept. 1 January is what the 43-file standard writes for an unknown day and
+month, so it is marked as low information.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import NamedTuple
 
 from mpi.encoder.thai_text import clean_text
 
-OLDEST = 130
-"""Years of age beyond which a birth date is taken for a mistake."""
+OLDEST = 120
+"""Years of age beyond which a birth date is a mistake, often the zero of a database (1899-12-30, 1900-01-01)."""
 _BE_OFFSET = 543
 _FIRST_BE_YEAR = 2400
 _LAST_OLD_BE_YEAR = 2483
@@ -77,10 +78,10 @@ def iso(year: int, month: int, day: int) -> str:
 _MONTHS: dict[str, int] = {}
 for _number, _names in enumerate(
     (
-        "มกราคม มกรา มค january jan", "กุมภาพันธ์ กุมภา กพ february feb", "มีนาคม มีนา มีค march mar",
+        "มกราคม มกรา มค january jan", "กุมภาพันธ์ กุมภาพันธุ์ กุมภา กพ february feb", "มีนาคม มีนา มีค march mar",
         "เมษายน เมษา เมย april apr", "พฤษภาคม พฤษภา พค may", "มิถุนายน มิถุนา มิย june jun",
         "กรกฎาคม กรกฏาคม กรกฎา กรกฏา กค july jul", "สิงหาคม สิงหา สค august aug", "กันยายน กันยา กย september sept sep",
-        "ตุลาคม ตุลา ตค october oct", "พฤศจิกายน พฤศจิกา พย november nov", "ธันวาคม ธันวา ธค december dec",
+        "ตุลาคม ตุลา ตค october oct", "พฤศจิกายน พฤษจิกายน พฤศจิกา พย november nov", "ธันวาคม ธันวา ธค december dec",
     ),
     start=1,
 ):  # fmt: skip
@@ -90,14 +91,18 @@ _TIME = r"(?:[T ]\s*\d{1,2}:\d{2}[\d:.]*\s*(?:Z|[+-]\d{2}:?\d{2}|[AaPp][Mm])?)?"
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:\d{6})?")
 _DAY_FIRST = re.compile(r"(\d{1,2})[-/. ]+(\d{1,2})[-/. ]+(\d{4}|\d{2})" + _TIME)
 _YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2})" + _TIME + ")?")
+_MONTH_AND_YEAR = re.compile(r"(\d{1,2})[-/. ]+(\d{4})")
 _YEAR_ALONE = re.compile(r"(\d{4})")
-# A part that is not known, as cards and forms show it: "-- -- 2500", "??/07/2500", "x/x/2500".
-_UNKNOWN_PART = re.compile(r"(?<![^/. ])(?:-{1,2}|\?{1,2}|[xX]{1,2})(?=[-/. ])(?=.*\d{4}$)")
-_NAMED_MONTH = re.compile(r"(\d{0,2})([^\d]+)(\d{4}|\d{2})")
-_MONTH_FIRST = re.compile(r"([A-Za-z]+)\.? *(\d{1,2})[, ]+(\d{4})")
+# A part that is not known, as cards and forms show it: "-- -- 2500", "??/07/2500", "x/x/2500", "__/__/2500".
+_UNKNOWN_PART = re.compile(r"(?<![^/. ])(?:-{1,2}|_{1,2}|\?{1,2}|[xX]{1,2})(?=[-/. ])(?=.*\d{4}$)")
+_NAMED_MONTH = re.compile(r"(\d{0,2})(?:(?<=\d)(?:st|nd|rd|th))?([^\d]+)(\d{4}|\d{2})" + _TIME)
+_MONTH_FIRST = re.compile(r"([A-Za-z]+)\.? *(\d{1,2})(?:st|nd|rd|th)?[, ]+(\d{4}|\d{2})" + _TIME)
 _ERA = re.compile(
-    r"(พ\.? ?ศ\.?|พุทธศักราช|\bB\.?E\b\.?)|(ค\.? ?ศ\.?|คริสต์ศักราช|\bA\.?D\b\.?|\bC\.?E\b\.?)|วันที่|เดือน|ปี", re.IGNORECASE
+    r"(พ\.? ?ศ\.?|พุทธศักราช|\bB\.?E\b\.?)|(ค\.? ?ศ\.?|คริสต์ศักราช|\bA\.?D\b\.?|\bC\.?E\b\.?)|วันที่|เดือน|ปี"
+    r"|(?:วัน)?(?:จันทร์|อังคาร|พุธ|พฤหัส(?:บดี)?|ศุกร์|เสาร์|อาทิตย์)(?:ที่)?|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b",
+    re.IGNORECASE,
 )
+"""Era, the first group BE and the second CE, or a word that may go: what a number is, the day of the week."""
 _THAI_DIGITS = str.maketrans("๐๑๒๓๔๕๖๗๘๙", "0123456789")
 _BETWEEN = re.compile(r"[\s.,/-]+")
 
@@ -152,10 +157,12 @@ def _years(written: _Written, month: int, day: int, today: datetime.date) -> tup
     """CE years that a written year may stand for, the likelier first."""
     year = written.year
     if written.digits == 2:
-        year += _FIRST_BE_YEAR + 100
-        if (year - _BE_OFFSET, month, day) > (today.year, today.month, today.day):
+        offset = 0 if written.era == _CE else _BE_OFFSET
+        # The last year with these digits in which the date is not to come.
+        year += (today.year + offset - year) // 100 * 100
+        if (year - offset, month, day) > (today.year, today.month, today.day):
             year -= 100
-    elif written.era == _CE or (not written.era and year < _FIRST_BE_YEAR):
+    if written.era == _CE or (not written.era and year < _FIRST_BE_YEAR):
         return (year,)
     year -= _BE_OFFSET
     if year + _BE_OFFSET <= _LAST_OLD_BE_YEAR and 1 <= month <= 3:
@@ -173,7 +180,7 @@ def _read(text: str) -> _Written:
         if stated:
             era = _BE if stated[0][1] else _CE
         # Spreadsheets put an apostrophe before a number that is to stay a text.
-        text = _UNKNOWN_PART.sub("0", _ERA.sub(" ", text).strip(" .,'"))
+        text = _UNKNOWN_PART.sub("0", _ERA.sub(" ", text).strip(" .,'/-"))
         found = _COMPACT.fullmatch(text)
     if found:
         written = _compact(found[0][:8])
@@ -181,26 +188,27 @@ def _read(text: str) -> _Written:
         written = _Written(int(found[3]), int(found[2]), int(found[1]), len(found[3]))
     elif found := _YEAR_FIRST.fullmatch(text):
         written = _Written(int(found[1]), int(found[2]), int(found[3] or 0), 4)
+    elif found := _MONTH_AND_YEAR.fullmatch(text):
+        written = _Written(int(found[2]), int(found[1]), 0, 4)
     elif found := _YEAR_ALONE.fullmatch(text):
         written = _Written(int(found[1]), 0, 0, 4)
     else:
         written = _with_month_name(text)
     if not written.year and not written.month and not written.day:
         raise DateRejected(DateFlag.NOT_A_DATE)  # nothing but zeros: a way to leave the field empty
-    if era == _CE and written.digits == 2:
-        raise DateRejected(DateFlag.NOT_A_DATE)  # two digits are BE by custom; beside "CE" the century is unknown
     return written._replace(era=era) if era else written
 
 
 def _with_month_name(text: str) -> _Written:
     if found := _NAMED_MONTH.fullmatch(text):
-        month = _MONTHS.get(_BETWEEN.sub("", found[2]).lower())
-        if month:
-            return _Written(int(found[3]), month, int(found[1] or 0), len(found[3]))
-    if found := _MONTH_FIRST.fullmatch(text):
-        month = _MONTHS.get(found[1].lower())
-        if month:
-            return _Written(int(found[3]), month, int(found[2]), 4)
+        name, day = _BETWEEN.sub("", found[2]).lower(), found[1] or "0"
+    elif found := _MONTH_FIRST.fullmatch(text):
+        name, day = found[1].lower(), found[2]
+    else:
+        raise DateRejected(DateFlag.NOT_A_DATE)
+    month, digits = _MONTHS.get(name), len(found[3])
+    if month:
+        return _Written(int(found[3]), month, int(day), digits, _CE if digits == 2 and name.isascii() else "")
     raise DateRejected(DateFlag.NOT_A_DATE)
 
 

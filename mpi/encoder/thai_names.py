@@ -17,7 +17,7 @@ from enum import StrEnum
 from functools import cache, partial
 
 from mpi.encoder.thai_text import TextFlag, clean_text
-from mpi.encoder.titles import is_title, strip_titles, title_of_prefix
+from mpi.encoder.titles import is_title, runs_on, strip_titles, title_of_prefix
 
 
 class NameFlag(StrEnum):
@@ -76,8 +76,19 @@ class PersonName:
 # One match tells that a text holds nothing but Thai words, so that most steps can be left out.
 _PLAIN_THAI = re.compile("[ก-ฮะ-ฺเ-ๅ็-ํ ]*+")
 
-_PARENTHESES = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
-_RANK_NOTES = {"พิเศษ": "พิเศษ ", "หญิง": "หญิง ", "ญ": "หญิง "}
+_PARENTHESES = re.compile(r" ?[(\[{]([^()\[\]{}]*)[)\]}]")
+_RANK_NOTES = {"ญ": "หญิง"}
+"""Short for what is said of a rank."""
+# Remarks that no name holds, so that they are found wherever they stand, fused with the name as well: that the patient
+# has died, and that nobody knows who it is.
+_DEATH = r"(?<![เ-ไ])(?:เสียชีวิต(?:แล้ว)?|ถึงแก่(?:อนิจ)?กรรม(?:แล้ว)?|ถึงแก่ความตาย|มรณภาพ(?:แล้ว)?)(?![ะ-ฺๅ-๎])"
+_NOBODY = (
+    "(?<![ก-๎A-Za-z])(?:(?:ผู้ป่วย|คนไข้|บุคคล|ศพ|เด็ก|ชาย|หญิง)(?:ไทย|ต่างด้าว)? ?)*"
+    "(?:ไม่(?:ทราบ|ปรากฏ|รู้|บอก) ?ชื่อ|นิรนาม)(?:[ -]*(?:และ)?(?:นาม)?สกุล)?"
+    "(?: ?(?:เพศ)?(?:ชาย|หญิง)(?:ไทย|ต่างด้าว)?)?(?: ?อายุ.*)?(?![ก-๎A-Za-z])"
+)
+_NO_PART_OF_A_NAME = re.compile(f"(?P<death>{_DEATH})|{_NOBODY}")
+_REMARK_SIGNS = ("เสียชีวิต", "ถึงแก่", "มรณภาพ", "ชื่อ", "นิรนาม")
 _NICKNAME = re.compile(" *(?:ชื่อเล่น|nick ?name)[ :]*", re.IGNORECASE)
 _ALIAS_LABEL = re.compile(r" *(?:(?:ชื่อ(?:เดิม|เก่า)|เดิมชื่อ|เดิม)|(?:formerly|aka|a\.k\.a\.)(?![a-z]))[ :]*", re.IGNORECASE)
 _FORMER_FAMILY = re.compile(
@@ -85,8 +96,8 @@ _FORMER_FAMILY = re.compile(
 )
 # What registrars note of the patient, not of the name.
 _REMARK = re.compile(
-    "(?:แฝด|คนที่|ต่างด้าว|ต่างชาติ|เสียชีวิต|ตาย|ซ้ำ|คนไข้|ผู้ป่วย|ญาติ|มารดา|บิดา|บุตร|twin|dead|deceased|vip|hn)"
-    "(?![ะ-ฺๅ-๎a-z])|(?:พม่า|ลาว|กัมพูชา|เขมร|ไทย|ชาย|ช|new|old)$",
+    "(?:แฝด|คนที่|ต่างด้าว|ต่างชาติ|ตาย|ซ้ำ|คนไข้|ผู้ป่วย|ญาติ|มารดา|บิดา|บุตร|twin|dead|deceased|vip|hn)"
+    "(?![ะ-ฺๅ-๎a-z])|(?:พม่า|ลาว|กัมพูชา|เขมร|ไทย|ชาย|หญิง|ช|ญ|พิเศษ|new|old)$",
     re.IGNORECASE,
 )
 _NOT_THAI_RUN = re.compile("[^\u0e00-\u0e7f]+")
@@ -119,36 +130,48 @@ _NULL_WORDS = _TEST_WORDS | frozenset(
         *("ไม่มี", "ไม่มีชื่อ", "ไม่มีสกุล", "ไม่มีนามสกุล", "ไม่มีชื่อสกุล", "ไม่ทราบ", "ไม่ทราบชื่อ", "ไม่ทราบสกุล", "ไม่ทราบนามสกุล"),
         *("ไม่ทราบชื่อสกุล", "ไม่ระบุ", "ไม่ระบุชื่อ", "ไม่ระบุสกุล", "ไม่ระบุนามสกุล", "ไม่ปรากฏ", "ไม่ปรากฏชื่อ", "นิรนาม"),
         # What is written for somebody unidentified.
-        *(
-            f"{who}{nation}{what}"
-            for who in ("", "ชาย", "หญิง", "บุคคล", "ผู้ป่วย")
-            for nation in ("", "ไทย", "ต่างด้าว")
-            for what in ("ไม่ทราบ", "ไม่ทราบชื่อ", "นิรนาม", "ไม่ปรากฏชื่อ")
-        ),
+        *(f"{who}{nation}ไม่ทราบ" for who in ("ชาย", "หญิง", "บุคคล", "ผู้ป่วย") for nation in ("", "ไทย", "ต่างด้าว")),
         *("ชื่อไม่ทราบ", "สกุลไม่ทราบ", "นามสกุลไม่ทราบ", "ชื่อสกุลไม่ทราบ"),
-        *("unknown", "unk", "none", "null", "fnu", "lnu", "xxx"),
+        *("unknown", "unidentified", "anonymous", "unk", "none", "null", "fnu", "lnu", "xxx", "xxxx"),
+        "ไม่ประสงค์ออกนาม",
+        # What is noted of a patient who has a name.
+        *("แฝด", "แฝดพี่", "แฝดน้อง", "ต่างด้าว", "พม่า", "เมียนมา", "เมียนมาร์", "กัมพูชา", "myanmar"),
+        *("ซ้ำ", "ยกเลิก", "ห้ามใช้", "deceased"),
     )
 )
 _NULL_PHRASE = re.compile(r"\b(?:n/a|no[ _-]?(?:(?:sur|last|family|first)[ _-]?)?name)\b", re.IGNORECASE)
-_AFTER_NULL = frozenset(("ชื่อ", "สกุล", "นามสกุล"))
+_AFTER_NULL = frozenset(
+    (
+        *("ชื่อ", "สกุล", "นามสกุล", "ชาย", "หญิง", "male", "female", "man", "woman", "boy", "girl", "person", "patient"),
+        *("a", "b", "ก", "ข"),
+    )
+)
+"""What a placeholder says is not known, and of whom; which of two twins."""
+_NOBODYS = frozenset((("john", "doe"), ("doe", "john"), ("jane", "doe"), ("doe", "jane")))
+"""Names that are given to people without one."""
 
 _BABY_OF = re.compile(r"\bb/o\b", re.IGNORECASE)
 _NEWBORN = re.compile(
-    "(?:(?P<infant>ทารก|เด็กแรกเกิด|แรกเกิด)|(?P<child>บุตร)|ลูก)(?:แรกเกิด)?(?: ?(?:เพศ)?(?P<sex>ชาย|หญิง|สาว))?"
-    "(?: ?คนที่)?(?: ?(?P<of>ของ))?(?![ะ-ฺๅ-๎])"
+    "(?:(?P<infant>ทารก|เด็กแรกเกิด|แรกเกิด|ยังไม่(?:ได้)?(?:ตั้ง|มี)ชื่อ)|(?P<child>บุตร|แฝด(?:พี่|น้อง)?)|ลูก|บ(?=[.]))"
+    "(?:แรกเกิด)?(?: ?แฝด(?:พี่|น้อง)?)?(?: ?(?:เพศ)?(?P<sex>ชาย|หญิง|สาว))?(?: ?คนที่)?[a-d]?(?: ?(?P<of>ของ))?(?![ะ-ฺๅ-๎])"
 )
-_WHICH_CHILD = re.compile("(?:คู่)?แฝด(?:คนที่|พี่|น้อง)?|คนที่|คนโต|คนเล็ก|twin")
+_WHICH_CHILD = re.compile("(?:คู่)?แฝด(?:คนที่|พี่|น้อง)?|คนที่|คนโต|คนเล็ก|twin|[a-dก-ง]")
 """Which of several children, behind the mother's name; its number is gone by then."""
-_GENERATIONS = frozenset(("jr", "sr", "ii", "iii", "iv"))
-"""What follows a Western family name and is none."""
-_NEWBORN_LATIN = re.compile(
-    r"(?:(?P<infant>infant|new ?born|babyof)|baby)\b[ .]*(?P<sex>boy|girl|male|female)?\b[ .]*(?P<of>of)?\b"
+_BEHIND_NAMES = frozenset(
+    ("jr", "sr", "ii", "iii", "iv", "mr", "mrs", "ms", "miss", "mstr", "dr", "md", "phd", "hn", "vip", "ตาย")
 )
-_NEWBORN_STARTS = frozenset(("ทา", "แร", "เด", "บุ", "ลู", "in", "ne", "ba"))
+"""What follows a family name and is none: generations, titles and degrees, and notes of the patient."""
+_NEWBORN_LATIN = re.compile(
+    r"(?:(?P<infant>(?:infant|new ?born|babyof|b\.?b|twin(?= [a-d]\b| of\b))\b)|baby(?=\b|boy\b|girl\b))[ .]*"
+    r"(?P<sex>boy|girl|male|female)?\b[ .]*(?:twin\b[ .]*)?(?:[a-d]\b[ .]*)?(?P<of>of)?\b"
+)
+_NEWBORN_STARTS = frozenset(("ทา", "แร", "เด", "ยั", "บุ", "บ.", "ลู", "แฝ", "in", "ne", "ba", "bb", "b.", "tw"))
 _NEWBORN_SEX = {"ชาย": "1", "boy": "1", "male": "1", "หญิง": "2", "สาว": "2", "girl": "2", "female": "2"}
 
 _CLAN = frozenset(("แซ่", "sae"))
 _NA = frozenset(("ณ", "na"))
+_TORN_OFF = _CLAN | {"ณ"}
+"""Beginnings of a family name that may be left at the end of the given field; na ends given names of others."""
 # Places that kings granted behind ณ. Fused, the particle is told by its place: ณรงค์ begins with ณ as well.
 _NA_PLACES = frozenset(
     (
@@ -191,7 +214,8 @@ def parse_name_parts(given: str, family: str, middle: str = "", prefix: str = ""
         given: the given name; may hold titles, and the whole name when `family` is empty or a placeholder.
         family: the family name; several words are middle names and the family name.
         middle: the middle name, where there is a field for it.
-        prefix: PRENAME as a DOPA code ("003") or as text ("นาย"); only its hint of sex and of orders is used.
+        prefix: PRENAME as a DOPA code ("003") or as text ("นาย"); only its hint of sex and of orders is used, and where
+            a title was cut in two (นาง and สาววรรณา) its beginning.
 
     A family name that repeats the given field is no family name: people with one name are entered so.
     Total, as `parse_full_name` is.
@@ -267,6 +291,7 @@ class _Reader:
         if slip := _undo_keyboard_slip((text,)):
             self.flags.add(NameFlag.WRONG_KEYBOARD)
             (text,) = slip
+        text = _without_remarks(text)
         words = _joined(self._leading_words(text), before_na=2)
         if NameFlag.NEWBORN in self.flags:
             return self._newborn(words)
@@ -276,9 +301,14 @@ class _Reader:
         if slip := _undo_keyboard_slip((given, middle, family)):
             self.flags.add(NameFlag.WRONG_KEYBOARD)
             given, middle, family = slip
+        given, middle, family = map(_without_remarks, (given, middle, family))
         if prefix and (title := title_of_prefix(prefix)):
             self._hint(title.sex, monastic=title.monastic)
-        given_words = _joined(self._leading_words(given), before_na=2)
+        family_apart = family not in _NULL_WORDS and any(map(str.isalpha, family))
+        if prefix and given.startswith(runs_on(prefix)):
+            given = self._behind_prefix(prefix, given, family_apart=family_apart)
+        first_words = self._leading_words(given, family_apart=family_apart)
+        given_words = _joined(first_words, before_na=2)
         if NameFlag.NEWBORN in self.flags:
             family_text = self._letters_and_dots(family)
             mother = strip_titles(family_text, _is_given_name)
@@ -289,14 +319,22 @@ class _Reader:
             return self._name("", "", "")
         middle_words = self._following_words(middle)
         family_words = self._following_words(family, family=True)
-        if not given_words and not middle_words and len(family_words) > 1 and not self.given_unknown:
-            self.flags.add(NameFlag.NAME_IN_WRONG_FIELD)
-            return self.full(family)
+        if self.given_unknown:
+            family_words = [word for word in family_words if word not in _AFTER_NULL]
+        elif len(family_words) > 1:
+            whole = not given_words or (len(_joined(family_words, before_na=1)) > 1 and is_title(given))
+            if whole and not middle_words:
+                self.flags.add(NameFlag.NAME_IN_WRONG_FIELD)
+                return self.full(f"{given} {family}".lstrip())
+            family_words = self._behind_given(first_words, family_words)
+        before = [*first_words, *middle_words]
+        if first_words and family_words and len(before) > 1 and before[-1] in _TORN_OFF:
+            return self._arranged(_joined([*before, *family_words], before_na=2))
         family_words = _joined(family_words, before_na=1)
-        if len(family_words) > 1 and family_words[-1] in _GENERATIONS:
+        if len(family_words) > 1 and _is_note(family_words[-1], given_words):
             family_words.pop()
         repeated = len(family_words)
-        if repeated and not middle_words and given_words[-repeated:] == family_words:
+        if repeated and not middle_words and family_words in (given_words[-repeated:], given_words[:1]):
             # The given field holds the whole name, or the only name was copied into both fields.
             self.flags.add(NameFlag.NAME_IN_WRONG_FIELD)
             return self._arranged(given_words)
@@ -310,12 +348,11 @@ class _Reader:
 
     def _arranged(self, words: list[str]) -> PersonName:
         """Given name first, family name last; a whole name written twice counts once."""
-        while (half := len(words) // 2) and words[:half] == words[half:]:
-            words = words[:half]
+        words = _once(words)
         if self.given_unknown:
             return self._name("", " ".join(words[:-1]), words[-1] if words else "")
-        if len(words) > 2 and words[-1] in _GENERATIONS:
-            words = words[:-1]
+        if len(words) > 2 and _is_note(words[-1], words):
+            words = _once(words[:-1])
         if len(words) > 1:
             return self._name(words[0], " ".join(words[1:-1]), words[-1])
         return self._name(words[0] if words else "", "", "")
@@ -329,10 +366,14 @@ class _Reader:
         return self._name("", "", words[-1] if len(words) > self.of_mother else "")
 
     def _name(self, given: str, middle: str, family: str) -> PersonName:
+        if family in _TORN_OFF:
+            family = ""
         if NameFlag.NEWBORN in self.flags:
             # A name in parentheses is the mother's.
             self.aliases, self.others = [], []
         else:
+            if (given, family) in _NOBODYS and not middle:
+                given = family = ""
             if not (given or middle or family):
                 self.flags.add(NameFlag.NULL_NAME)
             elif given and not family:
@@ -354,18 +395,37 @@ class _Reader:
         if monastic:
             self.flags.add(NameFlag.MONASTIC)
 
-    def _leading_words(self, text: str) -> list[str]:
+    def _behind_given(self, given: list[str], words: list[str]) -> list[str]:
+        """Words of the family field without titles and the given name, when they stand there as well."""
+        if (stripped := strip_titles(" ".join(words), _is_given_name)).titles:
+            self._hint(stripped.sex_hint, monastic=stripped.monastic)
+            words = _without_nulls(_without_remarks(stripped.rest).translate(_DOTS).split())
+        if given and len(words) > len(given) and words[: len(given)] == given:
+            self.flags.add(NameFlag.NAME_IN_WRONG_FIELD)
+            return words[len(given) :]
+        return words
+
+    def _behind_prefix(self, prefix: str, given: str, *, family_apart: bool) -> str:
+        """The given field without what a title in the field before it runs on with: นาง and สาววรรณา, เด็ก and หญิง."""
+        alone = strip_titles(given, _is_given_name, family_apart=family_apart).rest
+        stripped = strip_titles(f"{prefix} {given}", _is_given_name, family_apart=family_apart)
+        if len(stripped.rest) >= len(alone):
+            return given
+        self._hint(stripped.sex_hint, monastic=stripped.monastic)
+        return stripped.rest
+
+    def _leading_words(self, text: str, *, family_apart: bool = False) -> list[str]:
         """Words of the field that a title or a placeholder for an unnamed child may begin."""
         plain = bool(_PLAIN_THAI.fullmatch(text))
         if not plain:
             text = self._letters_and_dots(text)
         while True:
-            stripped = strip_titles(text, _is_given_name)
+            stripped = strip_titles(text, _is_given_name, family_apart=family_apart)
             if stripped.ambiguous:
                 self.flags.add(NameFlag.TITLE_AMBIGUOUS)
             if stripped.titles:
                 self._hint(stripped.sex_hint, monastic=stripped.monastic)
-            rest = stripped.rest
+            rest = _without_remarks(stripped.rest) if stripped.titles else stripped.rest
             if rest[:2] in _NEWBORN_STARTS and (mother := self._behind_placeholder(rest)) is not None:
                 return self._leading(mother)
             if plain:
@@ -407,7 +467,8 @@ class _Reader:
         text = _PARENTHESES.sub(partial(self._take_alias, family=family), text)
         if any(map(str.isdigit, text)):
             self.flags.add(NameFlag.DIGITS_DROPPED)
-        return _letters(text).lstrip(" .ฯ")
+        # Without what stood between them, letters can come to make a remark.
+        return _without_remarks(_letters(text)).lstrip(" .ฯ")
 
     def _take_alias(self, parentheses: re.Match[str], *, family: bool) -> str:
         """Take what stands in parentheses for an alias; gives what stays of it in the name.
@@ -415,9 +476,11 @@ class _Reader:
         An alias of one word is a given name, behind a family name or a label of its own a family name.
         """
         inside = parentheses[1].strip()
-        if inside in _RANK_NOTES:
-            # Behind a rank it is part of that, behind a name it notes the patient's sex.
-            return _RANK_NOTES[inside] if is_title(parentheses.string[: parentheses.start()].strip()) else " "
+        before = parentheses.string[: parentheses.start()].strip()
+        note = _RANK_NOTES.get(inside, inside)
+        if is_title(before) and is_title(f"{before}({note})"):
+            # What is said of a rank or a chair is part of it.
+            return f"{note} "
         if _REMARK.match(inside) or is_title(inside):
             return " "
         nickname = _NICKNAME.match(inside)
@@ -447,6 +510,29 @@ class _Reader:
                 self.flags.add(NameFlag.NULL_NAME)
                 return []
         return _without_nulls(words)
+
+
+def _without_remarks(text: str) -> str:
+    """Canonical text without what is no part of a name wherever it stands."""
+    # Hardly any text holds one, so looking for them must cost little.
+    while any(map(text.__contains__, _REMARK_SIGNS)):
+        before = text
+        text = clean_text(_NO_PART_OF_A_NAME.sub(lambda found: " " if found["death"] else " ไม่ทราบชื่อ ", text))[0]
+        if text == before:
+            break
+    return text
+
+
+def _once(words: list[str]) -> list[str]:
+    """Words of a name that may be written twice."""
+    while (half := len(words) // 2) and words[:half] == words[half:]:
+        words = words[:half]
+    return words
+
+
+def _is_note(word: str, names: list[str]) -> bool:
+    """Whether the last word is no family name; ตาย may be one beside a name that is not Thai."""
+    return word in _BEHIND_NAMES and (word != "ตาย" or any(map(_is_given_name, names[:1])))
 
 
 def _alias_words(text: str, *, before_na: int) -> list[str]:

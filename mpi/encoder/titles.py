@@ -7,7 +7,9 @@ never reach a name that is compared. Undotted abbreviations are also the beginni
 - full forms of life and rank (นาย, นางสาว, เด็กชาย, หม่อมหลวง, ร้อยตรี, แพทย์หญิง, พระมหา) may be fused with the
   name, unless the whole word is a known given name (นายณัฐ);
 - พระ may be fused with a known given name;
-- everything else needs a dot or a space behind it (น.ส., นส วรรณา, คุณ พลอย).
+- everything else needs a dot or a space behind it (น.ส., นส วรรณา, คุณ พลอย);
+- a full form torn apart by a space (นาง สาว, เด็ก หญิง), and what is said of a rank or a chair (ร.ต. หญิง,
+  ศ.เกียรติคุณ), may be a name too, so a whole name must stand behind it.
 
 The table of 504 titles in `data/dopa_prefix.tsv` (code, abbreviation, full form) is CS_DOPA_NamePrefix of the Thai
 terminology guide of SIL-TH, after the Department of Provincial Administration; it is CC0-1.0. What that table lacks
@@ -21,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,9 @@ _MORE_ABBREVIATIONS = {
     "อ": Title("อาจารย์"),
     "อจ": Title("อาจารย์"),
     "น": Title("นายหรือนาง"),
+    "ผตข": Title("ผู้ต้องขัง"),
+    "ขช": Title("ผู้ต้องขังชาย", "1"),
+    "ขญ": Title("ผู้ต้องขังหญิง", "2"),
 }
 _MORE_FULL_FORMS = (
     Title("สามเณรี", "2", monastic=True),
@@ -102,8 +108,9 @@ _MORE_FULL_FORMS = (
     Title("ว่าที่"),
     Title("ดาบตำรวจหญิง", "2"),
     Title("ดาบตำรวจ"),
-    Title("ศาสตราจารย์เกียรติคุณ"),
-    Title("ศาสตราจารย์คลินิก"),
+    Title("ผู้ต้องขังหญิง", "2"),
+    Title("ผู้ต้องขังชาย", "1"),
+    Title("ผู้ต้องขัง"),
 )
 
 _LATIN_SPACED = {
@@ -138,17 +145,25 @@ _FUSED_MONASTIC = frozenset(
         *("พระปลัด", "พระสมุห์", "พระอธิการ", "พระภิกษุ", "สามเณร", "สามเณรี", "แม่ชี"),
     )
 )
-_RANK_CODES = (range(120, 121), range(163, 164), range(200, 734))
+_RANK_CODES = (range(120, 123), range(163, 164), range(200, 734))
 _MONASTIC_CODES = range(606, 607), range(800, 960)
 # Karen and Burmese names are spelled like these ranks and students' abbreviations, and พลอ begins พลอย.
 _NEVER_UNDOTTED = re.compile("[ก-ฮ]อ|พลอ")
 
 # ณ is left out of the undotted pieces: it begins a family name (ณ อยุธยา).
-_PIECES = re.compile(r"(?:[ก-ฮ]{1,4}[.ฯ] ?|[ก-ฒด-ฮ] (?=[ก-ฒด-ฮ][ .]))+(?:[ก-ฒด-ฮ](?= ))?")
+_PIECES = re.compile(r"(?:[ก-ฮ]{1,4}[.ฯ]+ ?|[ก-ฒด-ฮ] (?=[ก-ฒด-ฮ][ .]))+(?:[ก-ฒด-ฮ](?= ))?")
 _PIECE = re.compile("([ก-ฮ]+)[.ฯ ]*")
+# What is said of a rank and of a chair.
 _RANK_NOTE = re.compile(r"(\(?)(พิเศษ|หญิง)(?![ะ-ฺๅ-๎])\)?[. ]*")
+_CHAIR_NOTE = re.compile(r"(\(?)((?:คลินิก)?(?:เกียรติคุณ|กิตติคุณ|วุฒิคุณ)(?![ะ-ฺๅ-๎])|(?:คลินิก|พิเศษ)(?![ก-๎]))\)?[. ]*")
+_NOTED = ("พิเศษ", "หญิง", "คลินิก", "เกียรติคุณ", "กิตติคุณ", "วุฒิคุณ")
+_CHAIRS = frozenset(("ศาสตราจารย์", "รองศาสตราจารย์", "ผู้ช่วยศาสตราจารย์", "อาจารย์"))
 _DEPENDENT_SIGN = re.compile("[ะ-ฺๅ็-๎]")
 _SHORTEST_NAME = 2
+_WHOLE_NAME = 2
+"""Words of a given and a family name."""
+_PARTICLES = frozenset(("ณ", "แซ่"))
+"""Words that are half a family name."""
 _LENT_NAME = "นาม สกุล"
 
 
@@ -157,7 +172,8 @@ class _Form:
     """A way to write a title, and what may surround it."""
 
     title: Title
-    rank: bool = False
+    note: re.Pattern[str] | None = None
+    """What may be said of it behind it."""
     fused: bool = False
 
 
@@ -167,6 +183,8 @@ class _Tables:
     abbreviations: dict[str, _Form]
     full_forms: dict[str, tuple[tuple[str, _Form], ...]]
     """By their first three code points, longest form first."""
+    torn: dict[str, tuple[tuple[str, _Form], ...]]
+    """Ends of full forms by what a space can part from them, longest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +194,32 @@ class _Found:
     ambiguous: bool = False
 
 
-def strip_titles(text: str, is_given_name: Callable[[str], bool]) -> StrippedName:
+class _Names(NamedTuple):
+    """What decides where a word can be read both ways."""
+
+    is_given: Callable[[str], bool]
+    family_apart: bool
+
+    def whole(self, rest: str) -> bool:
+        """Whether a whole name is left when `rest` is what stands behind a title."""
+        return sum(word not in _PARTICLES for word in rest.split()) + self.family_apart >= _WHOLE_NAME
+
+
+def strip_titles(text: str, is_given_name: Callable[[str], bool], *, family_apart: bool = False) -> StrippedName:
     """Take every stacked title off the front of `text` (ผศ.ดร., ว่าที่ ร.ต.หญิง, พล.ต.ต.ม.ร.ว.).
 
     Args:
         text: a name that `clean_text` has passed.
         is_given_name: whether a word is a known given name; asked only where a word can be read both ways.
+        family_apart: whether the family name stands in a field of its own.
 
     The last word always stays: a title alone is somebody's name until the record says otherwise.
     """
+    names = _Names(is_given_name, family_apart)
     titles: list[Title] = []
     ambiguous = False
     while True:
-        found = _first_title(text, is_given_name)
+        found = _first_title(text, names)
         if found is None:
             break
         ambiguous |= found.ambiguous
@@ -218,22 +249,36 @@ def title_of_prefix(prefix: str) -> Title | None:
     return Title(" ".join(title.full for title in stripped.titles), stripped.sex_hint, stripped.monastic)
 
 
-def _first_title(text: str, is_given_name: Callable[[str], bool]) -> _Found | None:
+@lru_cache(maxsize=1 << 10)
+def runs_on(prefix: str) -> tuple[str, ...]:
+    """What the field behind `prefix` may begin with when a title was cut in two: สาว behind นาง, ส behind น."""
+    tables = _tables()
+    word = prefix.rpartition(" ")[2]
+    letters = word.replace(".", "")
+    ends = [end for end, _ in tables.torn.get(word, ())]
+    ends += {key[len(letters)] for key in tables.abbreviations if key.startswith(letters) and key != letters}
+    return (*ends, *_NOTED)
+
+
+def _first_title(text: str, names: _Names) -> _Found | None:
     """The title at the front of `text`; None when there is none, no titles when the word was kept for a name."""
     if text[:1].isascii():
         return _latin_title(text)
     tables = _tables()
+    word, _, rest = text.partition(" ")
+    ends = tables.torn.get(word)
+    if ends and (found := _torn_title(word, ends, rest, names)):
+        return found
     forms = tables.full_forms.get(text[:3])
-    if forms and (found := _full_title(text, forms, is_given_name)):
+    if forms and (found := _full_title(text, forms, names)):
         return found
     pieces = _PIECES.match(text)
-    if pieces and (found := _dotted_title(text, pieces.end())):
+    if pieces and (found := _dotted_title(text, pieces.end(), names)):
         return found
-    word, _, rest = text.partition(" ")
     form = tables.abbreviations.get(word)
     if not form or len(word) < _SHORTEST_NAME or not _names_somebody(rest) or _NEVER_UNDOTTED.fullmatch(word):
         return None
-    return _spaced_title(word, form, rest, is_given_name)
+    return _spaced_title(word, form, rest, names)
 
 
 def _names_somebody(rest: str) -> bool:
@@ -253,7 +298,23 @@ def _latin_title(text: str) -> _Found | None:
     return _Found((title,), rest) if _names_somebody(rest) else None
 
 
-def _dotted_title(text: str, end: int) -> _Found | None:
+def _torn_title(word: str, ends: tuple[tuple[str, _Form], ...], text: str, names: _Names) -> _Found | None:
+    """A full form that a space behind `word` tears apart: นาง สาว วรรณา, เด็ก หญิงศิริพร."""
+    for end, form in ends:
+        if not text.startswith(end):
+            continue
+        rest = text[len(end) :].lstrip(" .")
+        if text[len(end) : len(end) + 1] in (" ", "."):
+            torn = names.whole(rest) or (names.is_given(rest) and not names.is_given(word))
+        else:
+            known = names.is_given(word) or names.is_given(text.partition(" ")[0])
+            torn = form.fused and not known and names.is_given(rest.partition(" ")[0]) and names.whole(rest)
+        if torn and _names_somebody(rest):
+            return _with_note(form, rest, names, spaced=True)
+    return None
+
+
+def _dotted_title(text: str, end: int, names: _Names) -> _Found | None:
     """The longest abbreviation that the pieces in `text[:end]` begin with: น.ส. of น.ส., พ.ต.ท. of พ.ต.ท.ม.ล."""
     abbreviations = _tables().abbreviations
     key, longest = "", None
@@ -267,29 +328,38 @@ def _dotted_title(text: str, end: int) -> _Found | None:
     form, end = longest
     if not _names_somebody(text[end:]):
         return None
-    return _with_rank_note(form, text[end:], spaced=text[end - 1] == " ")
+    return _with_note(form, text[end:], names, spaced=text[end - 1] == " ")
 
 
-def _spaced_title(word: str, form: _Form, rest: str, is_given_name: Callable[[str], bool]) -> _Found:
-    """A title set off by a space only: where it is a given name too, it needs two more words to be a title."""
-    twofold = form.title.full != "นาย" and is_given_name(word)
-    if twofold and " " not in rest.strip():
+def _spaced_title(word: str, form: _Form, rest: str, names: _Names) -> _Found:
+    """A title set off by a space only: where it is a given name too, a whole name behind it makes it a title."""
+    twofold = form.title.full != "นาย" and names.is_given(word)
+    if twofold and not names.whole(rest):
         return _Found((), "", ambiguous=True)
-    found = _with_rank_note(form, rest, spaced=True)
-    return _Found(found.titles, found.rest, ambiguous=twofold)
+    found = _with_note(form, rest, names, spaced=True)
+    return _Found(found.titles, found.rest, ambiguous=twofold or found.ambiguous)
 
 
-def _with_rank_note(form: _Form, rest: str, *, spaced: bool = False) -> _Found:
-    """The title with the word said of a rank behind it, พิเศษ or หญิง; the latter tells that its bearer is a woman."""
-    note = _RANK_NOTE.match(rest) if form.rank else None
-    # หญิง after a space may be the name itself, unless two words follow.
-    if not note or not _names_somebody(rest[note.end() :]) or (spaced and not note[1] and rest.count(" ") <= 1):
+def _with_note(form: _Form, rest: str, names: _Names, *, spaced: bool = False) -> _Found:
+    """The title with the word said of it behind it (พิเศษ, หญิง, เกียรติคุณ); หญิง tells that its bearer is a woman."""
+    note = form.note.match(rest) if form.note else None
+    behind = rest[note.end() :] if note else ""
+    if not note or not _names_somebody(behind):
         return _Found((form.title,), rest.lstrip(" ."))
+    # Unless it stands in parentheses or is fused with a rank, it may be the name itself.
+    if note[1] or (form.note is _RANK_NOTE and not spaced):
+        noted = True
+    elif note[0][-1] in " .":
+        noted = names.whole(behind) or bool(strip_titles(behind, names.is_given).titles)
+    else:
+        noted = note[2] != "พิเศษ" and names.is_given(behind.partition(" ")[0])
+    if not noted:
+        return _Found((form.title,), rest.lstrip(" ."), ambiguous=True)
     titles = (form.title, Title("หญิง", "2")) if note[2] == "หญิง" else (form.title,)
-    return _Found(titles, rest[note.end() :])
+    return _Found(titles, behind)
 
 
-def _full_title(text: str, forms: tuple[tuple[str, _Form], ...], is_given_name: Callable[[str], bool]) -> _Found | None:
+def _full_title(text: str, forms: tuple[tuple[str, _Form], ...], names: _Names) -> _Found | None:
     for written, form in forms:
         if not text.startswith(written):
             continue
@@ -297,18 +367,18 @@ def _full_title(text: str, forms: tuple[tuple[str, _Form], ...], is_given_name: 
         if not _names_somebody(rest):
             continue
         if rest[0] == " ":
-            return _spaced_title(written, form, rest[1:], is_given_name)
+            return _spaced_title(written, form, rest[1:], names)
         if rest[0] in ".(":
-            return _with_rank_note(form, rest.lstrip("."))
+            return _with_note(form, rest.lstrip("."), names)
         word = text.partition(" ")[0]
         remainder = word[len(written) :]
         if len(remainder) < _SHORTEST_NAME or _DEPENDENT_SIGN.match(remainder):
             continue
         if form.fused:
-            if is_given_name(word):
+            if names.is_given(word):
                 return _Found((), "", ambiguous=True)
-            return _with_rank_note(form, rest)
-        if written == "พระ" and is_given_name(remainder) and not is_given_name(word):
+            return _with_note(form, rest, names)
+        if written == "พระ" and names.is_given(remainder) and not names.is_given(word):
             return _Found((form.title,), rest, ambiguous=True)
     return None
 
@@ -327,22 +397,36 @@ def _tables() -> _Tables:
         by_code[code] = title
         rank = any(number in codes for codes in _RANK_CODES)
         fused = full in _FUSED_MONASTIC if monastic else rank or any(number in codes for codes in _FUSED_CODES)
-        form = _Form(title, rank, fused)
+        note = _note(title, rank=rank)
+        form = _Form(title, note, fused)
         # Where ranks of two services share an abbreviation, the first of the table stands for both.
         forms.setdefault(full, form)
         key = abbreviation.replace(".", "").replace("ฯ", "").replace(" ", "")
         if _PIECE.fullmatch(key):
             abbreviations.setdefault(key, form)
         elif "." not in abbreviation:
-            forms.setdefault(abbreviation, _Form(title, rank))
+            forms.setdefault(abbreviation, _Form(title, note))
     for title in _MORE_FULL_FORMS:
-        forms.setdefault(title.full, _Form(title, fused=not title.monastic or title.full in _FUSED_MONASTIC))
+        fused = not title.monastic or title.full in _FUSED_MONASTIC
+        forms.setdefault(title.full, _Form(title, _note(title), fused))
     for key, title in _MORE_ABBREVIATIONS.items():
-        abbreviations.setdefault(key, _Form(title))
+        abbreviations.setdefault(key, _Form(title, _note(title)))
     by_start: dict[str, list[tuple[str, _Form]]] = {}
+    torn: dict[str, list[tuple[str, _Form]]] = {}
     for written in sorted(forms, key=len, reverse=True):
-        by_start.setdefault(written[:3], []).append((written, forms[written]))
-    return _Tables(by_code, abbreviations, {start: tuple(group) for start, group in by_start.items()})
+        form = forms[written]
+        by_start.setdefault(written[:3], []).append((written, form))
+        for end in range(_SHORTEST_NAME, len(written)):
+            torn.setdefault(written[:end], []).append((written[end:].lstrip(), form))
+    return _Tables(by_code, abbreviations, _frozen(by_start), _frozen(torn))
+
+
+def _frozen(groups: dict[str, list[tuple[str, _Form]]]) -> dict[str, tuple[tuple[str, _Form], ...]]:
+    return {key: tuple(group) for key, group in groups.items()}
+
+
+def _note(title: Title, *, rank: bool = False) -> re.Pattern[str] | None:
+    return _RANK_NOTE if rank else _CHAIR_NOTE if title.full in _CHAIRS else None
 
 
 def _sex_of_form(full: str, *, monastic: bool) -> str:

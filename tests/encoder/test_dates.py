@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpi.encoder.dates import BirthDate, DateFlag, DateRejected, iso, parse_birth_date
+from mpi.encoder.dates import OLDEST, BirthDate, DateFlag, DateRejected, iso, parse_birth_date
 
 TODAY = datetime.date(2026, 6, 30)
 VECTORS = [
@@ -80,6 +80,35 @@ def test_vectors(vector: dict[str, str]) -> None:
         ("00/03/2530", "1987-03"),
         ("15/00/2530", "1987"),
         ("มีนาคม 2530", "1987-03"),
+        ("15-JAN-87", "1987-01-15"),
+        ("15 Jan 87", "1987-01-15"),
+        ("15-JAN-87 00:00:00", "1987-01-15"),
+        ("January 15, 87", "1987-01-15"),
+        ("30 Jun 26", "2026-06-30"),
+        ("01-JUL-26", "1926-07-01"),
+        ("15 JAN BE 30", "1987-01-15"),
+        ("15 Jan 2530", "1987-01-15"),
+        ("Jan 87", "1987-01"),
+        ("15 มกราคม ค.ศ. 87", "1987-01-15"),
+        ("1/2530", "1987-01"),
+        ("05/2530", "1987-05"),
+        ("๐๕/๒๕๓๐", "1987-05"),
+        ("05-1987", "1987-05"),
+        ("00/2530", "1987"),
+        ("ม.ค. 2530", "1987-01"),
+        ("ม.ค. ๒๕๓๐", "1987-01"),
+        ("มกราคม ๒๕๓๐", "1987-01"),
+        ("Jan 1987", "1987-01"),
+        ("Jan 15 1987 12:00AM", "1987-01-15"),
+        ("15-ม.ค.-2530 00:00", "1987-01-15"),
+        ("January 15th, 1987", "1987-01-15"),
+        ("3rd Feb 1990", "1990-02-03"),
+        ("วันพฤหัสบดีที่ 15 มกราคม พ.ศ. 2530", "1987-01-15"),
+        ("Thursday, January 15, 1987", "1987-01-15"),
+        ("15 กุมภาพันธุ์ 2530", "1987-02-15"),
+        ("__/__/2530", "1987"),
+        ("  /  /2530", "1987"),
+        ("  /05/2530", "1987-05"),
     ],
 )
 def test_ways_of_writing(text: str, expected: str) -> None:
@@ -98,7 +127,11 @@ def test_ways_of_writing(text: str, expected: str) -> None:
         ("ไม่ทราบ", DateFlag.NOT_A_DATE),
         ("15 มกรา 1 2530", DateFlag.NOT_A_DATE),
         ("1987-01-15 hello", DateFlag.NOT_A_DATE),
-        ("15 มกราคม ค.ศ. 87", DateFlag.NOT_A_DATE),
+        ("1/30", DateFlag.NOT_A_DATE),
+        ("15th 2530", DateFlag.NOT_A_DATE),
+        ("13/2530", DateFlag.IMPOSSIBLE),
+        ("1899-12-30", DateFlag.TOO_OLD),
+        ("1900-01-01", DateFlag.TOO_OLD),
         ("30/02/2530", DateFlag.IMPOSSIBLE),
         ("29/02/2480", DateFlag.IMPOSSIBLE),
         ("13/13/2530", DateFlag.IMPOSSIBLE),
@@ -114,6 +147,12 @@ def test_rejected(text: str, flag: DateFlag) -> None:
     with pytest.raises(DateRejected) as rejected:
         parse(text)
     assert rejected.value.flag is flag
+
+
+@pytest.mark.parametrize("text", ["1/2530", "05/2530", "Jan 87"])
+def test_a_month_without_a_day_is_flagged(text: str) -> None:
+    """A month and a year are a date whose day is unknown."""
+    assert DateFlag.UNKNOWN_DAY_MONTH in parse(text).flags
 
 
 def test_old_new_year_keeps_both() -> None:
@@ -155,11 +194,21 @@ def test_total(text: str) -> None:
     assert reason in set(DateFlag)
 
 
+@given(st.dates(TODAY.replace(year=TODAY.year - 99), TODAY))
+def test_two_digits_beside_an_english_month(date: datetime.date) -> None:
+    """An English month makes two digits those of the common era, a Thai one of the Buddhist era."""
+    thai = "มค กพ มีค เมย พค มิย กค สค กย ตค พย ธค".split()[date.month - 1]
+    year = (date.year + 543) % 100
+    assert parse(f"{date:%d-%b-%y}").iso == date.isoformat()
+    if date.year > 1940:
+        assert parse(f"{date.day} {thai} {year:02d}").iso == date.isoformat()
+
+
 def check(found: BirthDate) -> None:
     for year, month, day in ((found.year, found.month, found.day), *found.alternatives):
         assert datetime.date(year, month or 1, day or 1) <= TODAY
         assert month or not day
-    assert 0 <= TODAY.year - found.year <= 130
+    assert 0 <= TODAY.year - found.year <= OLDEST
 
 
 @given(st.dates(datetime.date(1941, 1, 1), TODAY))

@@ -63,6 +63,14 @@ FULL = [
     ("สันติ(Santi) ใจดี", "สันติ", "", "ใจดี"),
     ("สมชาย (ใจดี", "สมชาย", "", "ใจดี"),
     ("အောင် မင်း", "အောင်", "", "မင်း"),
+    ("สมชาย แซ่", "สมชาย", "", ""),
+    ("Somchai Jaidee MD", "somchai", "", "jaidee"),
+    ("JAIDEE SOMCHAI MR", "jaidee", "", "somchai"),
+    ("สมชาย ใจดี HN 123", "สมชาย", "", "ใจดี"),
+    ("ด.ช.ธนา ใจดี แฝดพี่", "ธนา", "", "ใจดี"),
+    ("ด.ช.ธนา ใจดี แฝด A", "ธนา", "", "ใจดี"),
+    ("สมชาย ใจดี ต่างด้าว", "สมชาย", "", "ใจดี"),
+    ("ศ.(เกียรติคุณ) สมชาย ใจดี", "สมชาย", "", "ใจดี"),
 ]
 
 PARTS = [
@@ -95,6 +103,25 @@ PARTS = [
     ("มะ", "อาอีซะห์ บินยูโซะ", "มะ", "อาอีซะห์", "บินยูโซะ"),
     ("l,=kp", ".0fu", "สมชาย", "", "ใจดี"),
     ("l,=kp", "-", "สมชาย", "", ""),
+    ("น.ส. วรรณา", "ศรีสุข", "วรรณา", "", "ศรีสุข"),
+    ("นาง สาว วรรณา", "ศรีสุข", "วรรณา", "", "ศรีสุข"),
+    ("น.ส.", "วรรณา ศรีสุข", "วรรณา", "", "ศรีสุข"),
+    ("นาย", "สมชาย ใจดี", "สมชาย", "", "ใจดี"),
+    ("นพ", "เสนีวงศ์ ณ อยุธยา", "นพ", "", "เสนีวงศ์ณอยุธยา"),
+    ("สมชาย", "นายสมชาย ใจดี", "สมชาย", "", "ใจดี"),
+    ("นาย สมชาย", "นาย ใจดี", "สมชาย", "", "ใจดี"),
+    ("สมชาย ใจดี", "สมชาย", "สมชาย", "", "ใจดี"),
+    ("สมชาย ณ", "อยุธยา", "สมชาย", "", "ณอยุธยา"),
+    ("สมชาย ณ.", "อยุธยา", "สมชาย", "", "ณอยุธยา"),
+    ("สมชาย เสนีวงศ์ ณ", "อยุธยา", "สมชาย", "", "เสนีวงศ์ณอยุธยา"),
+    ("เม้ง แซ่", "ตั้ง", "เม้ง", "", "แซ่ตั้ง"),
+    ("Meng Sae", "Tang", "meng", "", "saetang"),
+    ("Mi Na", "Kim", "mi", "na", "kim"),
+    ("ณ", "อยุธยา", "ณ", "", "อยุธยา"),
+    ("เม้ง", "แซ่", "เม้ง", "", ""),
+    ("มิน", "พม่า", "มิน", "", ""),
+    ("เกียรติคุณ", "ใจดี", "เกียรติคุณ", "", "ใจดี"),
+    ("ศ.เกียรติคุณ นพ.สมชาย", "ใจดี", "สมชาย", "", "ใจดี"),
 ]
 
 NEWBORNS = [
@@ -119,6 +146,20 @@ NEWBORNS = [
     ("Baby boy of Wanna Srisuk", "srisuk", "1"),
     ("B/O Wanna Srisuk", "srisuk", ""),
     ("Newborn Srisuk", "srisuk", ""),
+    ("แฝด 1 นางวรรณา ศรีสุข", "ศรีสุข", ""),
+    ("แฝด 1 นางวรรณา", "", ""),
+    ("แฝดพี่ นาง วรรณา", "", ""),
+    ("แฝดหญิงคนที่ 1 นางวรรณา ศรีสุข", "ศรีสุข", "2"),
+    ("แฝดA นางวรรณา ศรีสุข", "ศรีสุข", ""),
+    ("บุตรแฝดพี่ นางวรรณา ศรีสุข", "ศรีสุข", ""),
+    ("บ.น.ส.วรรณา ศรีสุข", "ศรีสุข", ""),
+    ("ด.ช.ยังไม่ได้ตั้งชื่อ ศรีสุข", "ศรีสุข", "1"),
+    ("BB Wanna Srisuk", "srisuk", ""),
+    ("BB. of Wanna", "", ""),
+    ("Baby of Wanna", "", ""),
+    ("Baby-Girl Srisuk", "srisuk", "2"),
+    ("Twin A of Wanna Srisuk", "srisuk", ""),
+    ("บุตรนางวรรณา ศรีสุข แฝด A", "ศรีสุข", ""),
 ]
 
 FLAGS = [
@@ -146,6 +187,21 @@ ANY_NAME = st.one_of(
             [
                 *("นาย", "น.ส.", "ณ", "แซ่", "บุตร", "ทารก", "พระ", "สมชาย", "ใจดี", "อยุธยา", "ไม่มี", "หญิง", "นพ", "ลูก"),
                 *("(", ")", " ", " ", "-", ".", "1", "baby", "of", "na", "sae", "Mr.", "test", "l,=kp", "ว่าที่", "ร.ต."),
+                *(
+                    "นาง",
+                    "สาว",
+                    "เด็ก",
+                    "ศ.",
+                    "เกียรติคุณ",
+                    "เสียชีวิต",
+                    "ตาย",
+                    "แฝด",
+                    "ไม่ทราบชื่อ",
+                    "bb",
+                    "John",
+                    "Doe",
+                    "male",
+                ),
             ]
         ),
         max_size=8,
@@ -203,7 +259,20 @@ def test_newborns_in_two_fields(first: str, second: str) -> None:
     assert NameFlag.NEWBORN in name.flags
 
 
-@pytest.mark.parametrize("text", ["บุตรี ใจดี", "บุตรสาวิตรี ใจดี", "ลูกน้ำ ใจดี", "ลูกเกตุ ใจดี", "Babylon Smith", "Baby Smith"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "บุตรี ใจดี",
+        "บุตรสาวิตรี ใจดี",
+        "ลูกน้ำ ใจดี",
+        "ลูกเกตุ ใจดี",
+        "บ ใจดี",
+        "Babylon Smith",
+        "Baby Smith",
+        "Twin Smith",
+        "Bbang Kim",
+    ],
+)
 def test_names_that_begin_like_a_newborn(text: str) -> None:
     """Given names that begin with a word for child are names."""
     name = parse_full_name(text)
@@ -439,7 +508,22 @@ def test_generations_are_no_names() -> None:
     assert parse_full_name("Somchai Jr").family == "jr"
 
 
-@pytest.mark.parametrize("name", ["ชายไม่ทราบชื่อ นามสกุลไม่ทราบ", "ชายไทยไม่ทราบชื่อ", "หญิงไม่ทราบชื่อ", "บุคคลนิรนาม"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ชายไม่ทราบชื่อ นามสกุลไม่ทราบ", "ชายไทยไม่ทราบชื่อ", "หญิงไม่ทราบชื่อ", "บุคคลนิรนาม", "หญิงไทยไม่ทราบชื่อ 2"),
+        *("ชาย ไม่ทราบชื่อ", "ชายไม่ทราบชื่อ-สกุล", "ไม่ทราบชื่อ ชาย", "ชายไทยไม่ทราบชื่ออายุประมาณ 40 ปี", "เสียชีวิต"),
+        *(
+            "Unknown Male",
+            "Unknown Female",
+            "Unidentified person",
+            "Anonymous",
+            "John Doe",
+            "Doe, Jane",
+            "Mr. John Doe 3",
+        ),
+    ],
+)
 def test_nobody_is_identified_by_a_placeholder(name: str) -> None:
     """What is written for somebody unidentified is no name: it would make strangers one."""
     parsed = parse_full_name(name)
@@ -452,3 +536,82 @@ def test_a_newborn_without_more_words_is_one() -> None:
     name = parse_name_parts("แรกเกิด", "ศรีสุข", prefix="ด.ญ.")
     assert (name.given, name.family) == ("", "ศรีสุข")
     assert NameFlag.NEWBORN in name.flags
+
+
+@pytest.mark.parametrize(("given_field", "family_field"), [("Unknown", "Male"), ("ไม่ทราบ", "หญิง"), ("John", "Doe")])
+def test_nobody_in_two_fields(given_field: str, family_field: str) -> None:
+    """A placeholder that fills both fields is no name either."""
+    assert NameFlag.NULL_NAME in parse_name_parts(given_field, family_field).flags
+
+
+@pytest.mark.parametrize("name", ["ชาย ไม่มีนามสกุล", "ชาย ใจดี", "John Smith", "Johnny Doe", "Male Fofana"])
+def test_names_like_nobodys(name: str) -> None:
+    """Who has a name that begins like a placeholder keeps it."""
+    assert parse_full_name(name).given == name.split()[0].lower()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("สมชาย ใจดี เสียชีวิต", "สมชาย ใจดี (เสียชีวิต)", "สมชาย ใจดี เสียชีวิตแล้ว", "สมชาย ใจดี ถึงแก่กรรม", "สมชาย ใจดี ตาย"),
+        *("สมชาย ใจดีเสียชีวิต", "สมชาย ใจดี-เสียชีวิต", "สมชาย ใจดี (เสียชีวิตแล้ว", "เสียชีวิต นายสมชาย ใจดี", "สมชาย ใจดี (ตาย)"),
+    ],
+)
+def test_a_death_is_no_name(text: str) -> None:
+    """What is noted of a patient's death goes, fused with the name or not, and makes no alias."""
+    name = parse_full_name(text)
+    assert parts_of(name) == ("สมชาย", "", "ใจดี")
+    assert not name.aliases
+
+
+@pytest.mark.parametrize("field", ["ใจดี เสียชีวิต", "ใจดี(เสียชีวิต)", "ใจดีเสียชีวิต", "ใจดี ตาย"])
+def test_a_death_in_the_family_field(field: str) -> None:
+    """The note of a death behind the family name is no family name."""
+    assert parts_of(parse_name_parts("สมชาย", field)) == ("สมชาย", "", "ใจดี")
+
+
+@pytest.mark.parametrize("text", ["ตาย ใจดี", "สมชาย ตาย", "ซอ มิน ตาย", "ตายสิ ใจดี"])
+def test_a_name_that_reads_like_a_death(text: str) -> None:
+    """The short word for dead stays where it is one of two names, or beside names that are not Thai."""
+    first, *_, last = text.split()
+    name = parse_full_name(text)
+    assert (name.given, name.family) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "field", "given_name", "sex"),
+    [
+        ("เด็ก", "หญิง ศิริพร", "ศิริพร", "2"),
+        ("เด็ก", "หญิงศิริพร", "ศิริพร", "2"),
+        ("ม.ร.ว.", "หญิง ศิริพร", "ศิริพร", "2"),
+        ("ร.ต.", "หญิง ศิริพร", "ศิริพร", "2"),
+        ("นาง", "สาววรรณา", "วรรณา", "2"),
+        ("นาง", "สาว วรรณา", "วรรณา", "2"),
+        ("น.", "ส.วรรณา", "วรรณา", "2"),
+        ("พระ", "มหาสมชาย", "สมชาย", "1"),
+        ("ศ.", "เกียรติคุณ สมชาย", "สมชาย", ""),
+        ("ศ.", "เกียรติคุณ", "เกียรติคุณ", ""),
+        ("นางสาว", "น.ส.วรรณา", "วรรณา", "2"),
+        ("เด็ก", "หญิง", "หญิง", ""),
+        ("นาง", "สาวิตรี", "สาวิตรี", "2"),
+        ("นาง", "สาว", "สาว", "2"),
+        ("พ.อ.", "พิเศษศักดิ์", "พิเศษศักดิ์", ""),
+        ("พระ", "มหาบุญชู", "มหาบุญชู", "1"),
+        ("นาย", "ชาย", "ชาย", "1"),
+    ],
+)
+def test_a_title_cut_in_two(prefix: str, field: str, given_name: str, sex: str) -> None:
+    """The end of a title that begins in the field before goes; the beginning of a name stays."""
+    name = parse_name_parts(field, "ศรีสุข", prefix=prefix)
+    assert (parts_of(name), name.sex_hint) == ((given_name, "", "ศรีสุข"), sex)
+
+
+def test_no_title_and_known_name_make_another_name() -> None:
+    """No known given name loses its beginning to a title in the field before it."""
+    for prefix in ("นาย", "นาง", "เด็ก", "น.", "ร.ต.", "พระ", "คุณ", "ศ."):
+        eaten = {
+            name
+            for name in given_names()
+            if " " not in name and parse_name_parts(name, "ใจดี", prefix=prefix).given != name
+        }
+        assert eaten <= {"ป.เสฎฐวุฒิ"}, prefix
