@@ -11,6 +11,8 @@ import binascii
 import json
 import os
 import secrets
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from mpi.errors import KeyRingUnusable
 
 KEY_BYTES = 32
+PRIVATE, PUBLIC = 0o600, 0o644
+"""Modes of files with secrets and without."""
 _MOST_BYTES = 1 << 20
+_FRESH = ".new"
 
 
 def derive(secret: bytes, purpose: str, length: int = KEY_BYTES) -> bytes:
@@ -32,43 +37,62 @@ def derive(secret: bytes, purpose: str, length: int = KEY_BYTES) -> bytes:
 
 
 def write_key_file(path: Path, content: dict[str, Any]) -> None:
-    """Write a new key file with mode 0600, on disk before this returns.
+    """Write a new key file with mode 0600, on disk before this returns; after an error nothing is left of it.
 
     Raises:
-        KeyRingUnusable: there is a file already; keys are never overwritten.
+        KeyRingUnusable: there is a file already, as keys are never overwritten; or it cannot be written.
     """
     try:
-        # O_EXCL and the mode at creation: at no moment can another user open the file.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        _write(path, content, PRIVATE)
     except FileExistsError:
         raise KeyRingUnusable(path, "is there already; keys are never overwritten") from None
     except OSError as error:
         raise KeyRingUnusable(path, error.strerror or "cannot be written") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
-def replace_key_file(path: Path, content: dict[str, Any]) -> None:
-    """Put a new content in the place of a key file's old one; at every moment one of the two is whole on disk.
+def replace_key_files(files: Sequence[tuple[Path, dict[str, Any], int]]) -> None:
+    """Put new contents in the place of files' old ones, once all of them are whole on disk; the first one first.
+
+    Args:
+        files: files of one folder, each with its content and mode.
 
     Raises:
         KeyRingUnusable: the folder cannot be written.
     """
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-    write_key_file(fresh, content)
+    fresh = []
+    path = files[0][0]
     try:
-        fresh.replace(path)
+        for path, content, mode in files:
+            for left in path.parent.glob(f".{path.name}.*{_FRESH}"):
+                left.unlink()  # by a run that was killed; it may hold a secret
+            fresh.append(path.with_name(f".{path.name}.{secrets.token_hex(4)}{_FRESH}"))
+            _write(fresh[-1], content, mode)
+        for each, (path, _, _) in zip(fresh, files, strict=True):
+            each.replace(path)
         descriptor = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise KeyRingUnusable(path, error.strerror or "cannot be written") from None
+    finally:
+        for each in fresh:
+            each.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: dict[str, Any], mode: int) -> None:
+    # O_EXCL and the mode at creation: at no moment can another user open the file.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def read_key_file(path: Path) -> dict[str, Any]:
@@ -78,15 +102,19 @@ def read_key_file(path: Path) -> dict[str, Any]:
         KeyRingUnusable: it is missing, no key file, or open to others than its owner.
     """
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
+        # Without waiting: what bears the name may be a pipe that nobody writes to.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise KeyRingUnusable(path, "is not a key file")
+            if mode & 0o077:
                 raise KeyRingUnusable(path, "others than its owner may read it; run `chmod 600` on it")
             content = json.loads(file.read(_MOST_BYTES))
     except FileNotFoundError:
         raise KeyRingUnusable(path, "no such key file") from None
     except OSError as error:
         raise KeyRingUnusable(path, error.strerror or "cannot be read") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise KeyRingUnusable(path, "is not a key file") from None
     if not isinstance(content, dict):
         raise KeyRingUnusable(path, "is not a key file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import typer
@@ -23,6 +24,8 @@ def run(job: EncodeJob, report: Path | None, *, as_json: bool) -> None:
         raise InputRejected(f"--report: the file ends in {' or '.join(REPORT_ENDINGS)}")
     if report is not None:
         refuse_to_overwrite(job, "--report", report)
+        if not report.parent.is_dir() or not os.access(report.parent, os.W_OK):  # before the work, not after it
+            raise InputRejected(f"--report: {report.parent} is not a folder that can be written")
     with progress("encoding", None, quiet=as_json) as shown:
         done = run_job(job, shown)
     if report is not None and done.report is not None:

@@ -12,6 +12,7 @@ import typer
 from mpi.client import Client, Located, PurposeOfUse
 from mpi.domain.identifiers import EnterpriseId, LocateKey
 from mpi.domain.identity import Identity, Location
+from mpi.encoder.facilities import NO_CODES, FacilityCodes, load_facility_codes
 from mpi.encoder.identifiers import IdentifierRejected, parse_national_id
 from mpi.encoder.keys import KeyRing, Keys, load_key_ring, load_lookup_keys
 from mpi.encoder.tokens import PointerBox, Tokeniser
@@ -29,6 +30,7 @@ def run(
     facility: str | None,
     local_id: str | None,
     eid: str | None,
+    facility_codes: Path | None = None,
     *,
     as_json: bool,
 ) -> None:
@@ -44,14 +46,15 @@ def run(
         facility: facility code, together with `local_id`.
         local_id: the facility's own number of the person; "-" as for `national_id`.
         eid: enterprise id.
+        facility_codes: which codes are of one facility; None where each has one.
         as_json: print one JSON object.
 
     Raises:
         MpiError: an argument, the key ring or the server refuses.
     """
-    reason = _purpose(purpose)
+    reason, codes = _purpose(purpose), load_facility_codes(facility_codes)
     ring = load_key_ring(keys) if keys and keys.is_dir() else None
-    look_up = locate_keys(load_lookup_keys(keys) if keys else (), national_id, facility, local_id, eid)
+    look_up = locate_keys(load_lookup_keys(keys) if keys else (), national_id, facility, local_id, eid, codes)
     with Client(address=server, certificates=certs) as client:
         located = _locate(client, look_up, reason)
     if as_json:
@@ -61,7 +64,12 @@ def run(
 
 
 def locate_keys(
-    epochs: Sequence[Keys], national_id: str | None, facility: str | None, local_id: str | None, eid: str | None
+    epochs: Sequence[Keys],
+    national_id: str | None,
+    facility: str | None,
+    local_id: str | None,
+    eid: str | None,
+    codes: FacilityCodes = NO_CODES,
 ) -> list[LocateKey]:
     """Make the look-up keys from what was given, one for each key epoch; exactly one way to name a person must be.
 
@@ -80,7 +88,7 @@ def locate_keys(
         if facility is None or local_id is None:
             raise ConfigInvalid("key", "--facility and --local-id go together")
         typed = _typed(local_id)
-        return [each.local_id(facility, typed) for each in tokens]
+        return [each.local_id(codes.of(facility), typed) for each in tokens]
     try:
         number = parse_national_id(_typed(national_id))
     except IdentifierRejected as rejected:

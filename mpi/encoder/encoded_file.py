@@ -229,12 +229,15 @@ def write_encoded(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> 
     Returns:
         How many rows were written.
     """
+    with whole_file(path) as partial:
+        return write_tables(partial, schema, tables)
+
+
+def write_tables(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+    """Write tables to `path` as `write_encoded` does, but under its name from the beginning on."""
     count = 0
     # Encodings look random: neither dictionaries nor compression nor statistics would find anything in them.
-    with (
-        whole_file(path) as partial,
-        pq.ParquetWriter(partial, schema, compression="none", use_dictionary=_WORDS, write_statistics=False) as writer,
-    ):
+    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=_WORDS, write_statistics=False) as writer:
         for table in tables:
             writer.write_table(table)
             count += table.num_rows

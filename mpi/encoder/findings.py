@@ -88,6 +88,13 @@ _TABLE: dict[Section, tuple[tuple[str, Level, str, str, str], ...]] = {
             "See that the patient who remains is in the extract.",
         ),
         (
+            "aside:OTHER_FACILITY",
+            Level.FIX,
+            "Persons of another facility, by the code in their rows",
+            "Their local ids are that facility's, so they are not in the index under this one.",
+            "Export this facility alone; if it has several codes, list them in the file of `--facility-codes`.",
+        ),
+        (
             "aside:COLUMN_COUNT",
             Level.FIX,
             "Rows with more or fewer columns than the first",

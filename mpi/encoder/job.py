@@ -1,45 +1,45 @@
 """Encoding jobs: an extract in; an encoded file, a list of rows set aside and a quality report out.
 
-The extract is read in order and cut into parts, which worker processes normalise and encode. Finished parts wait in a
-folder beside the output until all of them are there, so memory stays flat however long the extract is, and a job that
-was interrupted goes on where it stopped. The output appears under its name as a whole; until then an earlier one
-stays as it was.
+The extract is read in order and cut into parts, which are normalised and encoded here and by further processes.
+Finished parts wait in a folder beside the output until all of them are there, so memory stays flat however long the
+extract is, and a job that was interrupted goes on where it stopped. The output appears under its name as a whole,
+behind its list and report; until then earlier ones stay as they were.
 """
 
 from __future__ import annotations
 
 import csv
 import datetime
-import fcntl
 import functools
 import hashlib
-import json
+import io
 import multiprocessing
 import os
-import secrets
-import shutil
 import signal
+import stat
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from mpi.domain.identifiers import is_facility_code
 from mpi.encoder.demographics import Demographics, normalize
-from mpi.encoder.encoded_file import encoded_schema, to_batch, whole_file, write_encoded
+from mpi.encoder.encoded_file import encoded_schema, to_batch, write_tables
 from mpi.encoder.encoder import Encoder
+from mpi.encoder.facilities import FacilityCodes, load_facility_codes
 from mpi.encoder.keys import KeyRing, load_key_ring
-from mpi.encoder.report import Header, Report, ReportCounts, finish
+from mpi.encoder.parts import Parts, forget, open_parts, publish
+from mpi.encoder.report import KEY_BYTES, Header, Report, ReportCounts, finish
 from mpi.encoder.sealed import Masking, SealedViews, load_public_key
 from mpi.encoder.sources import RejectedRow, RowReason, SourceRow, fhir, person43
 from mpi.encoder.sources import csv as csv_source
@@ -48,13 +48,15 @@ from mpi.keyfiles import derive
 from mpi.rules import load_rules, rule_file
 
 SOURCES = ("person43", "fhir", "csv")
-REPORT_ENDING = ".report.json"
-ROWS_PER_PART = 2500
-"""Rows that a worker takes at a time, and the most that an interruption loses of each worker's work."""
+ENDING, QUARANTINE_ENDING, REPORT_ENDING = ".parquet", ".quarantine.csv", ".report.json"
+LARGEST_REPORT = 1 << 22
+"""Bytes of a report that is worth comparing with; ours have a fiftieth."""
+ROWS_PER_PART = 1000
+"""Rows that a worker takes at a time, and about the most that an interruption loses of each worker's work."""
 ROWS_PER_SLICE = 100
 """Rows encoded at once: enough for the arrays to pay, few enough for them to stay in the processor's cache."""
-_PARTS_WAITING = 2
-"""Parts beside those being worked on that may wait for a worker; bounds what is held in memory."""
+_PARTS_AHEAD = 2
+"""Parts that each further process has been given: one to work on, and one lest it wait for the next."""
 _READ_BYTES = 1 << 20
 _WORTH_BYTES = 1 << 20
 """Extracts smaller than this are done before further processes have started."""
@@ -62,6 +64,8 @@ _WORTH_BYTES = 1 << 20
 Entry = SourceRow | RejectedRow
 Part = tuple[int, list[Entry]]
 """Number of a part, and its rows."""
+Done = tuple[int, int]
+"""Number of a part that is done, and how many rows it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,13 @@ class EncodeJob:
         keys: folder of the facility's key ring.
         facility: facility code.
         source: format of the extract, one of `SOURCES`.
-        out: encoded file to write.
+        out: encoded file to write, its name ending in `ENDING`; list and report get their names from it.
         profile: rule file, or the name of one that is shipped.
         mapping: mapping file of a csv source; None for the others.
         sealed_for: the stewards' public key; None reveals nothing to them.
         mask: what of the demographics a steward may see, a word of `Masking`.
-        workers: processes that normalise and encode; 1 works in this one.
+        workers: processes that normalise and encode, this one among them.
+        facility_codes: which codes are of one facility; None where each has one.
     """
 
     extract: Path
@@ -91,6 +96,17 @@ class EncodeJob:
     sealed_for: Path | None = None
     mask: str = Masking.INITIALS
     workers: int = 1
+    facility_codes: Path | None = None
+
+    @property
+    def quarantine(self) -> Path:
+        """List of the rows set aside."""
+        return self.out.with_suffix(QUARANTINE_ENDING)
+
+    @property
+    def report(self) -> Path:
+        """Quality report, for a later run to compare with."""
+        return self.out.with_suffix(REPORT_ENDING)
 
 
 @dataclass(slots=True)
@@ -165,42 +181,47 @@ def run_job(job: EncodeJob, progress: Progress | None = None) -> Encoded:
     """
     begun = time.monotonic()
     told = progress or _Untold()
+    if not is_facility_code(job.facility):
+        raise InputRejected("--facility: a code has 5 to 9 upper-case letters and digits")
+    codes = load_facility_codes(job.facility_codes)
+    job = replace(job, facility=codes.of(job.facility))
     _check(job)
-    rows_of = _reader(job)
+    rows_of = _reader(job, codes)
     survey = _survey(job.extract)
-    with _writing(job.out), _workshop(job, survey) as shop:
-        done = {number for number in shop.numbers() if shop.is_done(number)}
+    with _writing(job.out), _opened(job, survey) as shop:
+        done = shop.parts.done()
         told.begin(survey.lines, len(done) * ROWS_PER_PART)
-        parts = _parts(rows_of(job.extract))
-        worker = _Worker(shop)  # here first: what is wrong with keys and rules shows before a process is started
-        count, resumed = 0, 0
-        for number, rows in _worked(shop, worker, parts, done, told):
-            count = number + 1
-            resumed += rows if number in done else 0
-        if _stamp(job.extract) != survey.stamp:
-            raise ExtractUnreadable(job.extract, "changed while it was read; run the command again")
-        outcome = _assemble(shop, worker, count)
-        shop.finished = True
-    outcome.resumed = resumed
+        try:
+            outcome = _encode(shop, _parts(rows_of(job.extract)), done, told, survey)
+        except ExtractUnreadable as error:
+            if error.path == job.extract:
+                forget(shop.parts)  # it has to be made anew, and then nothing of this fits
+            raise
     outcome.seconds = time.monotonic() - begun
     return outcome
 
 
 def _check(job: EncodeJob) -> None:
-    if not is_facility_code(job.facility):
-        raise InputRejected("--facility: a code has 5 to 9 upper-case letters and digits")
     if job.source not in SOURCES:
         raise InputRejected(f"--source is one of {', '.join(SOURCES)}")
     if (job.source == "csv") != (job.mapping is not None):
         raise InputRejected("--mapping names the columns of a csv source, and goes with no other")
     if job.mask not in list(Masking):
         raise InputRejected(f"--mask is one of {', '.join(Masking)}")
+    if job.mask != Masking.INITIALS and job.sealed_for is None:
+        raise InputRejected("--mask says what stewards may see: it goes with --sealed-for, their public key")
     if job.workers < 1:
         raise InputRejected("--workers: at least one")
     if not job.out.parent.is_dir():
         raise InputRejected(f"--out: {job.out.parent} is not a folder")
-    for path in (job.out, job.out.with_suffix(".quarantine.csv"), job.out.with_suffix(REPORT_ENDING)):
+    refuse_to_overwrite(job, "--out", job.out)
+    if job.out.suffix != ENDING:
+        # Outputs that differ in their endings alone would share the list of rows set aside and the report.
+        raise InputRejected(f"--out: {job.out}: the name of an encoded file ends in {ENDING}")
+    for path in (job.out, job.quarantine, job.report):
         refuse_to_overwrite(job, "--out", path)
+        if path.exists() and not path.is_file():
+            raise InputRejected(f"--out: {path} is there and no file")
 
 
 def refuse_to_overwrite(job: EncodeJob, option: str, path: Path) -> None:
@@ -210,17 +231,18 @@ def refuse_to_overwrite(job: EncodeJob, option: str, path: Path) -> None:
         InputRejected: the path is an input of the job, or lies in its key ring.
     """
     target = path.resolve()
-    read = [each.resolve() for each in (job.extract, job.mapping, job.sealed_for) if each is not None]
+    read = [
+        each.resolve() for each in (job.extract, job.mapping, job.sealed_for, job.facility_codes) if each is not None
+    ]
     if target in read or job.keys.resolve() in target.parents:
         raise InputRejected(f"{option}: {path} is read by this run; it would be overwritten")
 
 
-def _reader(job: EncodeJob) -> Callable[[Path], Iterator[Entry]]:
+def _reader(job: EncodeJob, codes: FacilityCodes) -> Callable[[Path], Iterator[Entry]]:
     if job.mapping is not None:
         return functools.partial(csv_source.read, mapping=csv_source.load_mapping(job.mapping))
-    if job.source == "fhir":
-        return functools.partial(fhir.read, facility=job.facility)
-    return person43.read
+    read = fhir.read if job.source == "fhir" else person43.read
+    return functools.partial(read, facility=job.facility, codes=codes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +258,8 @@ def _survey(extract: Path) -> _Survey:
     digest, lines, last = hashlib.sha256(), 0, b"\n"
     try:
         stamp = _stamp(extract)
+        if not extract.is_file():  # it is read twice: once to know it again, once for its rows
+            raise ExtractUnreadable(extract, "not a file; write the extract to one first")
         with extract.open("rb") as file:
             while block := file.read(_READ_BYTES):
                 digest.update(block)
@@ -256,94 +280,43 @@ def _stamp(extract: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class _Workshop:
-    """The folder beside the output where finished parts wait, and what every process of the job has to know."""
+    """What every process of a job has to know."""
 
-    def __init__(self, job: EncodeJob, folder: Path, today: datetime.date, hashing_key: bytes, ring: KeyRing) -> None:
-        self.job = job
-        self.ring = ring
-        self.folder = folder
-        self.today = today
-        self.hashing_key = hashing_key
-        self.finished = False
+    job: EncodeJob
+    parts: Parts
+    ring: KeyRing
 
-    def encoded(self, number: int) -> Path:
-        """Encoded rows of a part; it is written last, so where it is the part is done."""
-        return self.folder / f"{number:06d}.arrow"
-
-    def aside(self, number: int) -> Path:
-        """Rows of a part that were set aside."""
-        return self.folder / f"{number:06d}.csv"
-
-    def counts(self, number: int) -> Path:
-        """Counts of a part for the report."""
-        return self.folder / f"{number:06d}.counts"
-
-    def is_done(self, number: int) -> bool:
-        """Say whether a part is done."""
-        return self.encoded(number).exists()
-
-    def numbers(self) -> Iterator[int]:
-        """Numbers of the parts that are done."""
-        return (int(path.stem) for path in self.folder.glob("[0-9]*.arrow"))
+    @property
+    def hashing_key(self) -> bytes:
+        """Key of the report's hashes; the parts, which hold the hashes, hold no secret that it is derived from."""
+        return derive(self.ring.pointer_secret, f"report/{self.parts.nonce.hex()}", KEY_BYTES)
 
 
 @contextmanager
-def _workshop(job: EncodeJob, survey: _Survey) -> Iterator[_Workshop]:
-    """Open the folder of an interrupted run of this very job, or a new one.
+def _opened(job: EncodeJob, survey: _Survey) -> Iterator[_Workshop]:
+    """Open what an interrupted run of this very job has done, or begin.
 
     What makes a job the same: the extract's content, everything that was asked for, the keys and this program.
     """
     ring, rules = load_key_ring(job.keys), load_rules(rule_file(job.profile))
-    today = datetime.datetime.now(datetime.UTC).date()
     asked = {
         "extract": survey.digest,
         "facility": job.facility,
         "source": job.source,
         "mapping": _digest(job.mapping),
+        "facility_codes": _digest(job.facility_codes),
         "profile": rules.profile.digest.hex(),
         "key_epochs": [epoch.name for epoch in ring.epochs],
         "pointer_key": derive(ring.pointer_secret, "job").hex(),
         "sealed_for": _digest(job.sealed_for),
         "mask": job.mask,
         "version": version("thai-mpi"),
+        "rows_per_part": ROWS_PER_PART,
     }
-    folder = job.out.with_name(f".{job.out.name}.parts")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    begun = folder / "job.json"
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputRejected(f"--out: another run is writing {job.out}") from None
-        before = _read_json(begun)
-        if before.get("asked") != asked:
-            for path in folder.iterdir():
-                if path.name != "lock":
-                    path.unlink()
-            before = {"asked": asked, "today": today.isoformat(), "hashing_key": secrets.token_hex(16)}
-            with whole_file(begun) as partial:
-                partial.write_text(json.dumps(before), encoding="utf-8")
-        shop = _Workshop(
-            job, folder, datetime.date.fromisoformat(before["today"]), bytes.fromhex(before["hashing_key"]), ring
-        )
-        try:
-            yield shop
-        except ExtractUnreadable as error:
-            # The extract has to be made anew, and then nothing of this fits.
-            shop.finished = error.path == job.extract
-            raise
-        finally:
-            if shop.finished or next(shop.numbers(), None) is None:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    with open_parts(job.out, asked) as parts:
+        yield _Workshop(job, parts, ring)
 
 
 def _digest(path: Path | None) -> str:
@@ -364,32 +337,38 @@ def _parts(rows: Iterator[Entry]) -> Iterator[Part]:
 
 def _worked(
     shop: _Workshop, worker: _Worker, parts: Iterator[Part], done: set[int], told: Progress
-) -> Iterator[tuple[int, int]]:
-    """Work parts off, those that are done already excepted; gives each part's number and rows."""
+) -> Generator[Done, None, None]:
+    """Work parts off, those that are done already excepted; gives them in their order."""
     if shop.job.workers == 1:
         for number, rows in parts:
             if number not in done:
                 worker.work(number, rows, told.advance)
             yield number, len(rows)
         return
-    waiting: deque[tuple[int, int, Future[None]]] = deque()
+    given: deque[tuple[Done, Future[None] | None]] = deque()
+    room = _PARTS_AHEAD * (shop.job.workers - 1)
 
-    def oldest() -> tuple[int, int]:
-        number, rows, future = waiting.popleft()
-        future.result()
-        told.advance(rows)
-        return number, rows
+    def oldest() -> Done:
+        part, future = given.popleft()
+        if future is not None:
+            future.result()
+            told.advance(part[1])
+        return part
 
     with _pool(shop) as pool:
         try:
             for number, rows in parts:
-                if number in done:
-                    yield number, len(rows)
-                    continue
-                waiting.append((number, len(rows), pool.submit(_work, number, rows)))
-                if len(waiting) >= shop.job.workers + _PARTS_WAITING:
+                future = None
+                if number not in done:
+                    # This process is one of the workers: it takes what the others have no room for.
+                    if sum(each is not None and not each.done() for _, each in given) < room:
+                        future = pool.submit(_work, number, rows)
+                    else:
+                        worker.work(number, rows, told.advance)
+                given.append(((number, len(rows)), future))
+                while given and ((first := given[0][1]) is None or first.done()):
                     yield oldest()
-            while waiting:
+            while given:
                 yield oldest()
         except BrokenProcessPool:
             raise InputRejected(
@@ -403,7 +382,7 @@ def _worked(
 def _pool(shop: _Workshop) -> Iterator[ProcessPoolExecutor]:
     # A forked process would inherit the threads' locks but not the threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(shop.job.workers, context, _begin_work, (shop,)) as pool:
+    with ProcessPoolExecutor(shop.job.workers - 1, context, _begin_work, (shop,)) as pool:
         yield pool
 
 
@@ -416,28 +395,27 @@ class _Worker:
         sealed = None
         if job.sealed_for is not None:
             sealed = SealedViews(load_public_key(job.sealed_for), Masking(job.mask), job.facility)
-        self.encoder = Encoder(profile, shop.ring, job.facility, shop.today, sealed)
+        self.encoder = Encoder(profile, shop.ring, job.facility, shop.parts.today, sealed)
         self.schema = encoded_schema(self.encoder.header, profile.bits // 8)
-        self._shop = shop
+        self._parts = shop.parts
+        self._hashing_key = shop.hashing_key
 
     def work(self, number: int, rows: Sequence[Entry], advance: Callable[[int], None]) -> None:
-        """Work a part off; it counts as done when its encoded rows have their name."""
-        shop = self._shop
-        counts = ReportCounts(shop.hashing_key)
+        """Work a part off and keep it."""
+        counts = ReportCounts(self._hashing_key)
         slices = [
             self._slice(rows[at : at + ROWS_PER_SLICE], counts, advance) for at in range(0, len(rows), ROWS_PER_SLICE)
         ]
-        with whole_file(shop.aside(number)) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(row for _, aside in slices for row in aside)
-        with whole_file(shop.counts(number)) as partial:
-            partial.write_bytes(counts.to_bytes())
-        with (
-            whole_file(shop.encoded(number)) as partial,
-            pa.OSFile(str(partial), "wb") as sink,
-            pa.ipc.new_file(sink, self.schema) as writer,
-        ):
+        aside = io.StringIO(newline="")
+        csv.writer(aside).writerows(row for _, rows_aside in slices for row in rows_aside)
+        encoded = pa.BufferOutputStream()
+        with pa.ipc.new_file(encoded, self.schema) as writer:
             for batch, _ in slices:
                 writer.write_batch(batch)
+        self._parts.save(
+            number,
+            {"csv": aside.getvalue().encode(), "counts": counts.to_bytes(), "arrow": memoryview(encoded.getvalue())},
+        )
 
     def _slice(
         self, rows: Sequence[Entry], counts: ReportCounts, advance: Callable[[int], None]
@@ -449,7 +427,7 @@ class _Worker:
             if isinstance(entry, RejectedRow):
                 reason = entry.reason
             else:
-                person = normalize(entry.raw, self._shop.today)
+                person = normalize(entry.raw, self._parts.today)
                 if person.identifiers or person.names:
                     people.append((entry.row, entry.raw.local_id, person))
                 else:
@@ -491,23 +469,38 @@ def _work(number: int, rows: list[Entry]) -> None:
     _worker.work(number, rows, lambda _: None)
 
 
-def _assemble(shop: _Workshop, worker: _Worker, count: int) -> Encoded:
-    """Put the parts together to the output, the list of rows set aside, and the report."""
+def _encode(shop: _Workshop, parts: Iterator[Part], done: set[int], told: Progress, survey: _Survey) -> Encoded:
+    """Work all parts off, and put them together to the output, the list of rows set aside, and the report."""
     job = shop.job
+    worker = _Worker(shop)  # here first: what is wrong with keys and rules shows before a process is started
     counts = ReportCounts(shop.hashing_key)
-    quarantine = job.out.with_suffix(".quarantine.csv")
-    outcome = Encoded(quarantine=quarantine)
-    with whole_file(quarantine) as partial, partial.open("wb") as file:
-        file.write(b"row,reason\n")
-        for number in range(count):
-            file.write(shop.aside(number).read_bytes())
-            counts.merge(ReportCounts.from_bytes(shop.counts(number).read_bytes()))
-    rows = write_encoded(job.out, worker.schema, (_table(shop.encoded(number)) for number in range(count)))
+    outcome = Encoded(quarantine=job.quarantine)
+    prepared = {place: shop.parts.prepare(place.name) for place in (job.report, job.quarantine, job.out)}
+
+    def tables(worked: Iterator[Done]) -> Generator[pa.Table, None, None]:
+        with prepared[job.quarantine].open("wb") as quarantine:
+            quarantine.write(b"row,reason\n")
+            for number, rows in worked:
+                outcome.resumed += rows if number in done else 0
+                quarantine.write(shop.parts.read(number, "csv"))
+                counts.merge(ReportCounts.from_bytes(bytes(shop.parts.read(number, "counts"))))
+                yield pa.ipc.open_file(pa.py_buffer(shop.parts.read(number, "arrow"))).read_all()
+
+    with closing(_worked(shop, worker, parts, done, told)) as worked, closing(tables(worked)) as made:
+        rows = write_tables(prepared[job.out], worker.schema, made)
+    if _stamp(job.extract) != survey.stamp:
+        raise ExtractUnreadable(job.extract, "changed while it was read; run the command again")
     outcome.records = rows // len(worker.encoder.header.key_epochs)
     outcome.quarantined, outcome.remarks = counts.aside, counts.flags
-    outcome.report = finish(counts, _header(shop, worker), _report_before(job))
-    with whole_file(job.out.with_suffix(REPORT_ENDING)) as partial:
-        partial.write_text(outcome.report.to_json() + "\n", encoding="utf-8")
+    if not outcome.records and counts.aside[RowReason.OTHER_FACILITY]:
+        raise InputRejected(
+            f"{job.extract}: every person in it is of another facility than {job.facility}; give that code, or say in "
+            "--facility-codes that both are one facility's"
+        )
+    header = _header(shop, worker)
+    outcome.report = finish(counts, header, _report_before(job, header))
+    prepared[job.report].write_text(outcome.report.to_json() + "\n", encoding="utf-8")
+    publish([(file, place) for place, file in prepared.items()])
     return outcome
 
 
@@ -519,29 +512,33 @@ def _header(shop: _Workshop, worker: _Worker) -> Header:
         channels=profile.channel_names(),
         key_epochs=worker.encoder.header.key_epochs,
         source=job.source,
-        extract=job.extract.name,
+        extract=os.fsencode(job.extract.name).decode(errors="replace"),
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         version=version("thai-mpi"),
         normaliser=profile.normaliser,
     )
 
 
-def _report_before(job: EncodeJob) -> Report | None:
-    """The facility's latest report among those beside the output, whatever the outputs were called."""
+def _report_before(job: EncodeJob, header: Header) -> Report | None:
+    """The latest report beside the output that can be compared with, whatever its output was called."""
     found = []
     for path in job.out.parent.glob(f"*{REPORT_ENDING}"):
         try:
-            report = Report.from_json(path.read_text(encoding="utf-8"))
+            report = Report.from_json(_report_text(path))
         except (OSError, UnicodeDecodeError, InputRejected):
             continue  # another program's file, or a damaged one: there is nothing to compare with
-        if report.header.facility == job.facility:
+        if header.continues(report.header):
             found.append(report)
     return max(found, key=lambda report: report.header.made, default=None)
 
 
-def _table(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source).read_all()
+def _report_text(path: Path) -> str:
+    # Without waiting: what bears the name may be a pipe that nobody writes to.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_REPORT:
+            raise InputRejected("no report")
+        return file.read(LARGEST_REPORT).decode()
 
 
 @contextmanager

@@ -16,20 +16,24 @@ every facility has the new one, and `retire` ends the old one. Pointers are this
 
 from __future__ import annotations
 
-import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from mpi.domain.identifiers import IdentifierKind
 from mpi.errors import KeyRingUnusable
 from mpi.keyfiles import (
     KEY_BYTES,
+    PRIVATE,
+    PUBLIC,
     derive,
     read_key_file,
-    replace_key_file,
+    replace_key_files,
     secret_bytes,
     secret_text,
     write_key_file,
@@ -38,6 +42,7 @@ from mpi.keyfiles import (
 POINTER_SECRET_BYTES = 64
 LINKAGE, POINTER, EPOCHS = "linkage.json", "pointer.json", "epochs.json"
 MOST_EPOCHS = 2
+_EPOCH_NAME = re.compile("[1-9][0-9]{0,5}-[0-9a-f]{8}")
 LOOKUP_PURPOSES = (
     *(f"token/{kind.value}" for kind in IdentifierKind if kind is not IdentifierKind.PHONE),
     "token/local_id",
@@ -53,7 +58,7 @@ class Keys(Protocol):
         """Name of the epoch."""
 
     def derive(self, purpose: str) -> bytes:
-        """Give the 32-byte key of a purpose, such as "token/national_id" or "bucket/A"."""
+        """Give the 32-byte key of a purpose, such as "token/national_id" or "channel/A"."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -64,7 +69,7 @@ class Epoch:
     secret: bytes
 
     def derive(self, purpose: str) -> bytes:
-        """Derive the 32-byte key of a purpose, such as "token/national_id" or "bucket/A"."""
+        """Derive the 32-byte key of a purpose, such as "token/national_id" or "channel/A"."""
         return derive(self.secret, purpose)
 
     def __repr__(self) -> str:
@@ -118,7 +123,7 @@ def new_key_ring(folder: Path, join: Path | None = None) -> KeyRing:
             without it a new network begins.
 
     Raises:
-        KeyRingUnusable: the folder holds a key ring already, or `join` has none.
+        KeyRingUnusable: the folder holds a key ring already or cannot be written, or `join` has none.
     """
     for name in (LINKAGE, POINTER):
         if (folder / name).exists():
@@ -128,11 +133,26 @@ def new_key_ring(folder: Path, join: Path | None = None) -> KeyRing:
         epochs = [Epoch(_epoch_name(1, secret), secret)]
     else:
         epochs = _read_epochs(join / LINKAGE)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_key_file(folder / LINKAGE, _linkage(epochs))
+    is_new = not folder.exists()
     pointer_secret = secrets.token_bytes(POINTER_SECRET_BYTES)
-    write_key_file(folder / POINTER, {"secret": secret_text(pointer_secret)})
-    _publish(folder, epochs)
+    pointer: dict[str, object] = {"secret": secret_text(pointer_secret)}
+    written: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path, content in ((folder / LINKAGE, _linkage(epochs)), (folder / POINTER, pointer)):
+            write_key_file(path, content)
+            written.append(path)
+        replace_key_files([_public(folder, epochs)])
+    except (OSError, KeyRingUnusable) as error:
+        # Half a ring would be in the way of the next attempt.
+        for path in written:
+            path.unlink()
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, OSError):
+            raise KeyRingUnusable(folder, error.strerror or "cannot be made") from None
+        raise
     return KeyRing(tuple(epochs), pointer_secret)
 
 
@@ -202,11 +222,11 @@ def load_lookup_keys(path: Path) -> tuple[Keys, ...]:
     entries = read_key_file(path).get("lookup_epochs")
     if not isinstance(entries, list) or not entries:
         raise KeyRingUnusable(path, "holds no look-up keys")
-    found = []
+    found: list[LookupKeys] = []
     for entry in entries:
         name, keys = (entry.get("name"), entry.get("keys")) if isinstance(entry, dict) else (None, None)
-        if not isinstance(name, str) or not isinstance(keys, dict):
-            raise KeyRingUnusable(path, "holds no look-up keys")
+        if not _is_epoch_name(name) or not isinstance(keys, dict) or name in {each.name for each in found}:
+            raise KeyRingUnusable(path, "holds no look-up keys, or damaged ones")
         found.append(LookupKeys(name, {each: secret_bytes(path, key, KEY_BYTES) for each, key in keys.items()}))
     return tuple(found)
 
@@ -223,8 +243,7 @@ def load_key_ring(folder: Path) -> KeyRing:
 
 
 def _replace(folder: Path, epochs: Sequence[Epoch], pointer_secret: bytes) -> KeyRing:
-    replace_key_file(folder / LINKAGE, _linkage(epochs))
-    _publish(folder, epochs)
+    replace_key_files([(folder / LINKAGE, _linkage(epochs), PRIVATE), _public(folder, epochs)])
     return KeyRing(tuple(epochs), pointer_secret)
 
 
@@ -232,13 +251,16 @@ def _linkage(epochs: Sequence[Epoch]) -> dict[str, object]:
     return {"epochs": [{"name": epoch.name, "secret": secret_text(epoch.secret)} for epoch in epochs]}
 
 
-def _publish(folder: Path, epochs: Sequence[Epoch]) -> None:
-    public = json.dumps({"epochs": [epoch.name for epoch in epochs]}, indent=1)
-    (folder / EPOCHS).write_text(public + "\n", encoding="utf-8")
+def _public(folder: Path, epochs: Sequence[Epoch]) -> tuple[Path, dict[str, object], int]:
+    return folder / EPOCHS, {"epochs": [epoch.name for epoch in epochs]}, PUBLIC
 
 
 def _number(epoch: Epoch) -> int:
     return int(epoch.name.partition("-")[0])
+
+
+def _is_epoch_name(name: object) -> TypeGuard[str]:
+    return isinstance(name, str) and _EPOCH_NAME.fullmatch(name) is not None
 
 
 def _epoch_name(number: int, secret: bytes) -> str:
@@ -255,8 +277,9 @@ def _read_epochs(path: Path) -> list[Epoch]:
     for entry in entries:
         secret = secret_bytes(path, entry.get("secret"), KEY_BYTES)
         name = entry.get("name")
-        number = name.partition("-")[0] if isinstance(name, str) else ""
-        if not number.isdecimal() or name != _epoch_name(int(number), secret):
+        if not _is_epoch_name(name) or name != _epoch_name(int(name.partition("-")[0]), secret):
             raise KeyRingUnusable(path, "an epoch's name does not fit its secret; the file was changed or damaged")
         epochs.append(Epoch(name, secret))
+    if any(_number(newer) != _number(older) + 1 for older, newer in pairwise(epochs)):
+        raise KeyRingUnusable(path, "its epochs do not follow each other; the file was changed or damaged")
     return epochs

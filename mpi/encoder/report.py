@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from bisect import insort
 from collections import Counter
@@ -47,6 +48,9 @@ _HASH_BYTES = 8
 _ABSENT = bytes(_HASH_BYTES)
 _ROW_BYTES = 4
 _FORMAT = 1
+_DIGITS = re.compile(r"\d+")
+_MOST = 1 << 53
+"""No count is higher: beyond it shares would be rounded, and in the end be no number at all."""
 _SEPARATOR = "\x1f"
 _DAYS = 31
 _DAYS_A_YEAR = 364.25
@@ -91,6 +95,18 @@ class Header:
     def __post_init__(self) -> None:
         # A Windows path reads both kinds of slashes.
         object.__setattr__(self, "extract", PureWindowsPath(self.extract).name)
+
+    def continues(self, earlier: Header) -> bool:
+        """Say whether the two are of one series: of one facility and format, their extracts alike but for digits.
+
+        Extracts are named for the day or month they were made, as in person_202606.txt; one of another name is
+        another table, whose shares say nothing about this one.
+        """
+        return (self.facility, self.source, _series(self.extract)) == (
+            earlier.facility,
+            earlier.source,
+            _series(earlier.extract),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,9 +445,9 @@ def finish(counts: ReportCounts, header: Header, previous: Report | None = None)
     Args:
         counts: of all its parts.
         header: what it is about.
-        previous: the report of the facility's run before; one of another facility is not compared with.
+        previous: the report of the run before; one that this one does not continue is not compared with.
     """
-    if previous is not None and previous.header.facility != header.facility:
+    if previous is not None and not header.continues(previous.header):
         previous = None
     shares = {figure.key: figure.share for figure in previous.figures} if previous else {}
     days = _days(counts)
@@ -553,6 +569,10 @@ def _decades(counter: Counter[str]) -> tuple[tuple[int, int | None], ...]:
     return tuple(zip(decades, _suppressed([counter[str(decade)] for decade in decades]), strict=True))
 
 
+def _series(extract: str) -> str:
+    return _DIGITS.sub("0", extract).casefold()
+
+
 def _header(entry: dict[str, Any]) -> Header:
     return Header(
         facility=_text(entry["facility"]),
@@ -571,11 +591,14 @@ def _figure(entry: dict[str, Any]) -> Figure:
     before = entry["before"]
     if not (before is None or (isinstance(before, float | int) and 0 <= before <= 1)):
         raise ValueError
+    count, base = _count(entry["count"]), _count(entry["base"])
+    if count > base:
+        raise ValueError
     return Figure(
         _text(entry["key"]),
         Level(entry["level"]),
-        _count(entry["count"]),
-        _count(entry["base"]),
+        count,
+        base,
         tuple(_count(row) for row in entry["rows"]),
         _count(entry["groups"]),
         tuple(tuple(_count(row) for row in group) for group in entry["examples"]),
@@ -585,7 +608,7 @@ def _figure(entry: dict[str, Any]) -> Figure:
 
 
 def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
         raise ValueError
     return value
 
@@ -597,4 +620,5 @@ def _cell(value: object) -> int | None:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
+    value.encode()  # a lone surrogate, escaped, is valid JSON but no text
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -267,3 +268,34 @@ def test_other_commands_refuse_in_one_line(extracts: dict[str, Path], keys: Path
     assert_refused(mpi("keys", "new", "--keys", keys), "never overwritten")
     assert_refused(mpi("serve", "--data", tmp_path / "data", "--config", person), str(person))
     assert not (tmp_path / "data").exists()
+
+
+def test_encode_checks_first(tmp_path: Path, keys: Path) -> None:
+    """What cannot end well is refused before the work: a report without a folder, a mask for nobody, a pipe."""
+    extract, out = tmp_path / "person.txt", tmp_path / "out.parquet"
+    extract.write_text("HOSPCODE|PID|NAME|LNAME|BIRTH\n10661|1|สมชาย|ใจดี|19820315\n", encoding="utf-8")
+    os.mkfifo(tmp_path / "pipe")
+    common = ("encode", "--keys", str(keys), "--facility", "10661", "--source", "person43", "--out", str(out))
+    for more, told in (
+        ((str(extract), "--report", str(tmp_path / "none" / "r.html")), "not a folder"),
+        ((str(extract), "--mask", "full"), "--sealed-for"),
+        ((str(tmp_path / "pipe"),), "not a file"),
+        ((str(extract), "--facility-codes", str(tmp_path / "none.toml")), "No such file"),
+    ):
+        done = mpi(*common, *more)
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not out.exists()
+
+
+def test_an_extract_whose_name_is_no_text(tmp_path: Path, keys: Path) -> None:
+    """A name in another encoding is no reason to fail: it stands in the report as far as it can be read."""
+    out = tmp_path / "out.parquet"
+    extract = tmp_path / os.fsdecode("สมชาย.txt".encode("cp874"))
+    extract.write_text("HOSPCODE|PID|NAME|LNAME|BIRTH\n10661|1|สมชาย|ใจดี|19820315\n", encoding="utf-8")
+    done = mpi(
+        "encode", "--keys", str(keys), "--facility", "10661", "--source", "person43", str(extract), "--out", str(out)
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "�" in json.loads(out.with_suffix(".report.json").read_text(encoding="utf-8"))["header"]["extract"]

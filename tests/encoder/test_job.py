@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import hashlib
+import json
 import os
+import re
 import resource
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -22,8 +27,10 @@ from mpi.domain.record import EncodedRecord
 from mpi.encoder import job as jobs
 from mpi.encoder.encoded_file import read_header, read_numbered
 from mpi.encoder.job import Encoded, EncodeJob, run_job
-from mpi.encoder.keys import new_key_ring, rotate
+from mpi.encoder.keys import load_key_ring, new_key_ring, rotate
+from mpi.encoder.report import KEY_BYTES, ReportCounts
 from mpi.errors import ExtractUnreadable, InputRejected, KeyRingUnusable
+from mpi.keyfiles import derive
 
 ROOT = Path(__file__).parent.parent.parent
 FACILITY = "10661"
@@ -145,7 +152,8 @@ def test_another_job_starts_anew(job: EncodeJob, tmp_path: Path, change: str) ->
         (tmp_path / "other.txt").write_bytes(job.extract.read_bytes().replace(b"|1|19", b"|2|19"))
         job = replace(job, extract=tmp_path / "other.txt")
     elif change == "facility":
-        job = replace(job, facility="10662")
+        (tmp_path / "other.toml").write_text('[codes]\n"10662" = ["10661"]\n')
+        job = replace(job, facility="10662", facility_codes=tmp_path / "other.toml")
     else:
         new_key_ring(tmp_path / "other")
         job = replace(job, keys=tmp_path / "other")
@@ -160,6 +168,112 @@ def test_a_part_without_its_name_is_not_there(job: EncodeJob) -> None:
     parts = job.out.with_name(".a.parquet.parts")
     (parts / "000001.arrow").rename(parts / ".000001.arrow.123.partial")
     assert run_job(job).resumed == PART
+
+
+def interrupted(job: EncodeJob) -> Path:
+    """The folder of a run that was interrupted when two parts were done."""
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, Stopping(after=2 * PART + 1))
+    return job.out.with_name(f".{job.out.name}.parts")
+
+
+@pytest.mark.parametrize("kind", ["arrow", "counts", "csv"])
+@pytest.mark.parametrize("damage", [b"", b"cut", b"changed", None])
+def test_a_damaged_part_is_done_again(job: EncodeJob, tmp_path: Path, kind: str, damage: bytes | None) -> None:
+    """A file of a part that is empty, cut, changed or missing costs the work of this part, and nothing else."""
+    whole = replace(job, out=tmp_path / "whole.parquet")
+    run_job(whole)
+    file = interrupted(job) / f"000001.{kind}"
+    content = bytearray(file.read_bytes())
+    if damage is None:
+        file.unlink()
+    elif damage == b"changed":
+        content[-1] ^= 1
+        file.write_bytes(content)
+    else:
+        file.write_bytes(content[: len(content) // 2] if damage else b"")
+    assert run_job(job).resumed == PART
+    assert contents(job.out) == contents(whole.out)
+    assert left(job) == ["a.parquet", "a.quarantine.csv", "a.report.json"]
+
+
+def test_a_part_is_trusted_under_its_own_number_only(job: EncodeJob) -> None:
+    """Whole files of another part in the place of a part's own are noticed."""
+    folder = interrupted(job)
+    for kind in ("arrow", "counts", "csv"):
+        (folder / f"000001.{kind}").write_bytes((folder / f"000000.{kind}").read_bytes())
+    assert run_job(job).resumed == PART
+    rows = [row for row, _ in contents(job.out)]
+    assert rows == sorted(set(rows))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "[" * 100_000, '{"asked": 1, "nonce": [], "today": "x"}'])
+def test_a_job_whose_beginning_is_damaged_starts_anew(job: EncodeJob, content: str) -> None:
+    """Parts of which nobody can say what they are of are not taken over."""
+    (interrupted(job) / "job.json").write_text(content)
+    assert run_job(job).resumed == 0
+    assert left(job) == ["a.parquet", "a.quarantine.csv", "a.report.json"]
+
+
+def test_a_folder_that_cannot_be_repaired_is_named(job: EncodeJob) -> None:
+    """Where something else than a file lies among the parts, the error says which folder to delete."""
+    folder = interrupted(job)
+    (folder / "000001.arrow").unlink()
+    (folder / "000001.arrow").mkdir()
+    with pytest.raises(InputRejected, match=rf"delete {folder}$"):
+        run_job(job)
+    shutil.rmtree(folder)
+    assert run_job(job).resumed == 0
+
+
+def test_a_folder_of_parts_that_leads_elsewhere_is_refused(job: EncodeJob, tmp_path: Path) -> None:
+    """Nothing is deleted behind a link that bears the folder's name."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").write_text("kept")
+    job.out.with_name(".a.parquet.parts").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputRejected, match="delete it"):
+        run_job(job)
+    assert (tmp_path / "elsewhere" / "kept").read_text() == "kept"
+    job.out.with_name(".a.parquet.parts").unlink()
+    job.out.with_name(".a.parquet.parts").write_text("a file")
+    with pytest.raises(InputRejected, match="delete it"):
+        run_job(job)
+
+
+def test_the_folder_of_an_interrupted_run_is_worth_nothing_alone(job: EncodeJob) -> None:
+    """Its files are their owner's alone, and the report's hashes cannot be made again with what lies beside them."""
+    mask = os.umask(0)
+    try:
+        folder = interrupted(job)
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert modes.keys() >= {"job.json", "lock", "000000.arrow", "000000.counts", "000000.csv"}
+    counts = (folder / "000000.counts").read_bytes()[hashlib.sha256().digest_size :]
+    told = (folder / "job.json").read_text()
+    nonce = json.loads(told)["nonce"]
+    secret = load_key_ring(job.keys).pointer_secret
+    assert ReportCounts.from_bytes(counts, derive(secret, f"report/{nonce}", KEY_BYTES)).aside is not None
+    beside = [bytes.fromhex(word) for word in re.findall(r"\b(?:[0-9a-f]{2})+\b", told)]
+    assert bytes.fromhex(nonce) in beside
+    for word in beside:
+        for key in {word[at : at + KEY_BYTES] for at in range(max(1, len(word) - KEY_BYTES + 1))}:
+            with pytest.raises(InputRejected):
+                ReportCounts.from_bytes(counts, key.ljust(KEY_BYTES, b"\0"))
+
+
+def test_what_dead_runs_left_half_done_is_cleared(job: EncodeJob) -> None:
+    """Files that a killed run was writing do not outlive the next one."""
+    folder = interrupted(job)
+    stale = [folder / name for name in (".000007.csv.99999.partial", "a.parquet.partial", "a.report.json.earlier")]
+    for path in stale:
+        path.write_text("half")
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, Stopping(after=1))
+    assert (folder / "000001.arrow").exists()
+    assert not any(path.exists() for path in stale)
 
 
 def test_both_epochs_while_they_change(job: EncodeJob, keys: Path, tmp_path: Path) -> None:
@@ -232,18 +346,117 @@ def file_size_limit(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
+def earlier_outputs(job: EncodeJob, tmp_path: Path) -> dict[str, bytes]:
+    """Let an earlier run have written other contents to all outputs; gives them by name."""
+    shorter = tmp_path / "person-0.txt"
+    shorter.write_bytes(b"".join(job.extract.read_bytes().splitlines(keepends=True)[:60]) + b"x|y\n")
+    run_job(replace(job, extract=shorter))
+    return outputs(job)
+
+
+def outputs(job: EncodeJob) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in job.out.parent.iterdir() if path.is_file()}
+
+
 @pytest.mark.parametrize("limit", [20_000, 200_000])
-def test_a_disk_without_room(job: EncodeJob, limit: int) -> None:
-    """When a part or the output does not fit, the error says so, the earlier output stays, and the run can go on."""
-    first = run_job(job)
-    before = contents(job.out)
-    job.extract.touch()
+def test_a_disk_without_room(job: EncodeJob, tmp_path: Path, limit: int) -> None:
+    """When a part or the output does not fit, the error says so, earlier outputs stay, and the run can go on."""
+    before = earlier_outputs(job, tmp_path)
     with file_size_limit(limit), pytest.raises(ExtractUnreadable, match="cannot be written"):
         run_job(job)
-    assert contents(job.out) == before
-    again = run_job(job)
-    assert again.records == first.records
-    assert contents(job.out) == before
+    assert outputs(job) == before
+    run_job(job)
+    after = outputs(job)
+    assert after.keys() == before.keys()
+    assert all(after[name] != before[name] for name in before)
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+@pytest.mark.parametrize("name", ["a.parquet", "a.quarantine.csv", "a.report.json"])
+def test_outputs_change_together(
+    job: EncodeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, earlier: bool
+) -> None:
+    """When one output cannot take its place, all of them are as they were before the run."""
+    before = earlier_outputs(job, tmp_path) if earlier else {}
+    replaced = Path.replace
+
+    def failing(self: Path, target: Path) -> Path:
+        if Path(target).name == name and self.suffix == ".partial":
+            raise OSError(28, "No space left on device")
+        return replaced(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", failing)
+        with pytest.raises(ExtractUnreadable, match="No space left"):
+            run_job(job)
+    assert outputs(job) == before
+    assert run_job(job).resumed > 0
+
+
+@pytest.mark.parametrize("name", ["a.b", "a", "report.json", "a.parquet.gz"])
+def test_outputs_that_would_share_a_list_are_refused(job: EncodeJob, name: str) -> None:
+    """Two outputs have two lists and two reports, because all outputs have one ending."""
+    with pytest.raises(InputRejected, match=r"ends in \.parquet"):
+        run_job(replace(job, out=job.out.with_name(name)))
+    assert left(job) == []
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.quarantine.csv", "a.report.json"])
+def test_a_folder_in_an_outputs_place_is_noticed_first(job: EncodeJob, name: str) -> None:
+    """Before anything is encoded the error names what is in the way."""
+    job.out.with_name(name).mkdir()
+    watched = Stopping(after=10**9)
+    with pytest.raises(InputRejected, match=re.escape(name)):
+        run_job(job, watched)
+    assert watched.rows == 0
+
+
+def told_before(job: EncodeJob, name: str, **header: str) -> str:
+    """When the run was made that this one is compared with, after one whose report has another name and header."""
+    first = run_job(replace(job, out=job.out.with_name("first.parquet"))).report
+    assert first is not None
+    earlier = replace(first, header=replace(first.header, made="2026-01-01", **header))
+    job.out.with_name("first.report.json").unlink()
+    job.out.with_name(name).write_text(earlier.to_json(), encoding="utf-8")
+    report = run_job(job).report
+    assert report is not None
+    return report.before
+
+
+def test_a_run_is_compared_with_its_own_series_only(job: EncodeJob) -> None:
+    """An extract that differs by digits is of one series, as by its month; another table or format is not."""
+    assert job.extract.name == "person.txt"
+    numbered = replace(job, extract=job.extract.with_name("person_202606.txt"))
+    numbered.extract.write_bytes(job.extract.read_bytes())
+    name = "x.report.json"
+    assert told_before(numbered, name, extract="Person_202605.txt") == "2026-01-01"
+    for change in ({"extract": "death_202605.txt"}, {"source": "csv"}, {"facility": "10662"}):
+        job.out.with_name("a.report.json").unlink()
+        assert told_before(numbered, name, **{"extract": "person_202605.txt", **change}) == ""
+
+
+def test_what_only_bears_a_reports_name_is_passed_over(job: EncodeJob) -> None:
+    """Pipes, folders, endless nesting and numbers beyond all bounds neither stop nor delay a run."""
+    first = run_job(replace(job, out=job.out.with_name("first.parquet"))).report
+    assert first is not None
+    content = json.loads(first.to_json())
+    content["header"]["made"] = "9999"
+    figure = content["figures"][0]
+    strange = {
+        "nested": "[" * 100_000,
+        "figure": json.dumps({**content, "figures": [{**figure, "count": 10**400, "base": 1}]}),
+        "digits": json.dumps({**content, "rows": 0}).replace('"rows": 0', f'"rows": {"9" * 5000}'),
+        "surrogate": json.dumps({**content, "header": {**content["header"], "made": "9999\ud800"}}),
+        "long": first.to_json() + " " * jobs.LARGEST_REPORT,
+    }
+    for name, text in strange.items():
+        job.out.with_name(f"{name}.report.json").write_text(text)
+    os.mkfifo(job.out.with_name("pipe.report.json"))
+    job.out.with_name("folder.report.json").mkdir()
+    job.out.with_name("device.report.json").symlink_to("/dev/zero")
+    report = run_job(job).report
+    assert report is not None
+    assert report.before == first.header.made
 
 
 def test_an_unusable_stewards_key_is_named_before_anything_is_encoded(job: EncodeJob, keys: Path) -> None:
@@ -252,6 +465,14 @@ def test_an_unusable_stewards_key_is_named_before_anything_is_encoded(job: Encod
         with pytest.raises(KeyRingUnusable, match=r"linkage\.json"):
             run_job(replace(job, sealed_for=keys / "linkage.json", workers=workers))
         assert left(job) == []
+
+
+@pytest.mark.parametrize("mapping", ["a = " + "[" * 100_000, "a = " + "{a = " * 50_000, "local_id = " + "9" * 5000])
+def test_an_endless_mapping_is_refused(job: EncodeJob, tmp_path: Path, mapping: str) -> None:
+    """Endless nesting and endless numbers are no mapping, and the error names the file."""
+    (tmp_path / "mapping.toml").write_text(mapping)
+    with pytest.raises(ExtractUnreadable, match=r"mapping\.toml: not TOML"):
+        run_job(replace(job, source="csv", mapping=tmp_path / "mapping.toml"))
 
 
 def test_what_is_read_is_never_overwritten(job: EncodeJob, keys: Path, tmp_path: Path) -> None:
@@ -315,4 +536,4 @@ def test_workers_end_with_the_command(extract: Path, keys: Path, tmp_path: Path)
         while any(Path(f"/proc/{worker}").exists() for worker in workers):
             assert time.monotonic() < until
             time.sleep(0.05)
-    assert workers
+    assert len(workers) == 1  # the other one of the two is the command itself

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,110 @@ def test_an_interrupted_change_leaves_a_whole_ring(tmp_path: Path, monkeypatch: 
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [EPOCHS, LINKAGE, POINTER]
 
 
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("after", range(3))
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Whichever file does not fit, the folders are as they were, and the same command succeeds later."""
+    new_key_ring(tmp_path / "a")
+    new_key_ring(tmp_path / "b", join=tmp_path / "a")
+    rotate(tmp_path / "b")
+    before = files(tmp_path)
+    commands: dict[str, Callable[[], object]] = {
+        "new": lambda: new_key_ring(tmp_path / "c"),
+        "join": lambda: new_key_ring(tmp_path / "d" / "e", join=tmp_path / "a"),
+        "rotate": lambda: rotate(tmp_path / "a"),
+        "retire": lambda: retire(tmp_path / "b"),
+        "export": lambda: export_lookup_keys(tmp_path / "a", tmp_path / "lookup.json"),
+    }
+    written = {"new": 3, "join": 3, "rotate": 2, "retire": 2, "export": 1}
+    for name, command in commands.items():
+        if after >= written[name]:
+            continue
+        synced: list[int] = []
+
+        def full(descriptor: int, synced: list[int] = synced) -> None:
+            synced.append(descriptor)
+            if len(synced) > after:
+                raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            with pytest.raises(KeyRingUnusable, match="No space left"):
+                command()
+        assert files(tmp_path) == before, name
+        assert not (tmp_path / "c").exists()
+    for command in commands.values():
+        command()
+    assert load_key_ring(tmp_path / "c") != load_key_ring(tmp_path / "d" / "e")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A ring in the place of a file ends with an error that names it."""
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "keys"):
+        with pytest.raises(KeyRingUnusable, match="file"):
+            new_key_ring(folder)
+
+
+def test_what_a_killed_change_left_is_cleared(tmp_path: Path) -> None:
+    """A secret that a killed run had written beside the ring does not outlive the next change."""
+    new_key_ring(tmp_path / "a")
+    (tmp_path / "a" / f".{LINKAGE}.0123abcd.new").write_text("{}")
+    rotate(tmp_path / "a")
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [EPOCHS, LINKAGE, POINTER]
+
+
+@pytest.mark.parametrize("name", [LINKAGE, POINTER])
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"epochs": ' * 20_000, '{"epochs": 1e999}', "\xff", "9" * 5000])
+def test_strange_key_files_are_refused(tmp_path: Path, name: str, content: str) -> None:
+    """Endless nesting and endless numbers are no key file, and the error names the file."""
+    new_key_ring(tmp_path / "keys")
+    (tmp_path / "keys" / name).write_text(content, encoding="latin-1")
+    with pytest.raises(KeyRingUnusable, match=name):
+        load_key_ring(tmp_path / "keys")
+
+
+def test_a_pipe_is_no_key_file(tmp_path: Path) -> None:
+    """Nobody waits for what a pipe may bring."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(KeyRingUnusable, match="pipe: is not a key file"):
+        load_lookup_keys(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "0", "01", "-1", "๑", "²", ""])
+def test_epochs_are_numbered_plainly(tmp_path: Path, number: str) -> None:
+    """A number that no rotation gives makes a ring, or keys for look-ups, unusable and nothing worse."""
+    new_key_ring(tmp_path / "keys")
+    path = tmp_path / "keys" / LINKAGE
+    content = json.loads(path.read_text())
+    name = content["epochs"][0]["name"].replace("1-", f"{number}-", 1)
+    content["epochs"][0]["name"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(KeyRingUnusable, match="does not fit"):
+        load_key_ring(tmp_path / "keys")
+    path.write_text(json.dumps({"lookup_epochs": [{"name": name, "keys": {}}]}))
+    with pytest.raises(KeyRingUnusable, match="look-up keys"):
+        load_lookup_keys(path)
+
+
+def test_an_epoch_stands_in_a_ring_once(tmp_path: Path) -> None:
+    """Two epochs that are one, or in the wrong order, would be encoded under as if they were two."""
+    new_key_ring(tmp_path / "a")
+    rotate(tmp_path / "a")
+    path = tmp_path / "a" / LINKAGE
+    first, second = json.loads(path.read_text())["epochs"]
+    for epochs in ([first, first], [second, first]):
+        path.write_text(json.dumps({"epochs": epochs}))
+        with pytest.raises(KeyRingUnusable, match="follow each other"):
+            load_key_ring(tmp_path / "a")
+    path.write_text(json.dumps({"lookup_epochs": [{"name": first["name"], "keys": {}}] * 2}))
+    with pytest.raises(KeyRingUnusable, match="look-up keys"):
+        load_lookup_keys(path)
+
+
 def test_look_up_keys_look_up_and_do_nothing_else(tmp_path: Path) -> None:
     """A consumer's keys give the tokens of the ring's epochs, and neither encode records nor hash phones."""
     new_key_ring(tmp_path / "a")
@@ -137,7 +243,7 @@ def test_look_up_keys_look_up_and_do_nothing_else(tmp_path: Path) -> None:
         assert ours.local_id("10661", "1") == theirs.local_id("10661", "1")
         for kind in set(IdentifierKind) - {IdentifierKind.PHONE}:
             assert ours.identifier(kind, "1103702488992") == theirs.identifier(kind, "1103702488992")
-        for purpose in ("bucket/A", "vector/A", "token/phone"):
+        for purpose in ("channel/A", "channel/B", "token/phone"):
             with pytest.raises(KeyRingUnusable):
                 keys.derive(purpose)
     assert [epoch.name for epoch in load_lookup_keys(tmp_path / "a")] == [epoch.name for epoch in ring.epochs]

@@ -442,10 +442,13 @@ def test_a_shrunken_extract_is_an_alarm() -> None:
 
 
 def test_another_facility_is_no_comparison() -> None:
-    """The report of another facility is not compared with, and a first run has no changes."""
+    """The report of another facility or table is not compared with, and a first run has no changes."""
     first = reported(person())
     second = finish(counted([]), replace(HEADER, facility="HL001"), first)
-    for report in (first, second):
+    others = [
+        finish(counted([]), replace(HEADER, **each), first) for each in ({"source": "fhir"}, {"extract": "b.txt"})
+    ]
+    for report in (first, second, *others):
         assert report.before == ""
         assert {figure.before for figure in report.figures} == {None}
         assert not report.alarms
@@ -469,7 +472,8 @@ def test_damaged_reports_are_refused() -> None:
     changes: list[dict[str, Any]] = [
         {"format": 2}, {"rows": -1}, {"records": "many"}, {"header": {}}, {"figures": [{**figure, "count": GIVEN}]},
         {"figures": [{**figure, "level": GIVEN}]}, {"figures": 5}, {"figures": [{**figure, "before": 7}]},
-        {"birth_days": [True]}, {"birth_decades": [[1]]},
+        {"birth_days": [True]}, {"birth_decades": [[1]]}, {"before": "\ud800"}, {"records": 10**400},
+        {"figures": [{**figure, "count": 10**300, "base": 10**300}]}, {"figures": [{**figure, "count": 2, "base": 1}]},
     ]  # fmt: skip
     for text in ("", GIVEN, "[]", "null", '"x"', "[" * 100_000, *(json.dumps(content | change) for change in changes)):
         with pytest.raises(InputRejected) as refused:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mpi.domain.record import MAX_POINTER_BYTES
 from mpi.encoder import sources
 from mpi.encoder.demographics import RawDemographics, RawName
+from mpi.encoder.facilities import FacilityCodes
 from mpi.encoder.sources import LONGEST_LOCAL_ID, RejectedRow, RowReason, SourceRow, csv, fhir, person43
 from mpi.encoder.tokens import PointerBox
 from mpi.errors import ExtractUnreadable
@@ -289,6 +290,9 @@ def test_fhir_patient(tmp_path: Path) -> None:
     assert (raw.district, raw.province, raw.postcode) == ("เมืองนนทบุรี", "นนทบุรี", "11000")
 
 
+CODES = FacilityCodes({"10661": "10661", "EA0010661": "10661"})
+
+
 def hn(facility: str, value: str, **parts: str) -> dict[str, str]:
     return {"system": f"https://terms.sil-th.org/hcode/{len(facility)}/{facility}/HN", "value": value, **parts}
 
@@ -300,19 +304,45 @@ def hn(facility: str, value: str, **parts: str) -> dict[str, str]:
         ("10661", [hn("10662", "a"), hn("10661", "b")], "b"),
         ("10661", [hn("EA0010661", "a"), hn("10661", "b")], "b"),
         ("10661", [hn("10662", "a"), hn("EA0010661", "b")], "b"),
+        ("10661", [{"type": {"coding": [{"code": "localHn"}]}, "value": "c"}, hn("10661", "b")], "b"),
         ("10661", [hn("10661", "a", use="old"), hn("10661", "b")], "b"),
         ("10661", [{"type": {"coding": [{"code": "localHn"}]}, "value": "c"}], "c"),
     ],
 )
 def test_fhir_own_hn(tmp_path: Path, facility: str, numbers: list[dict[str, Any]], local_id: str) -> None:
-    """Of several HNs the facility's own counts, under its code or a code of the other length."""
-    assert raw_of(fhir.read(write(tmp_path, ndjson(patient(identifier=numbers))), facility)).local_id == local_id
+    """Of several HNs the facility's own counts, under any of its codes."""
+    extract = write(tmp_path, ndjson(patient(identifier=numbers)))
+    assert raw_of(fhir.read(extract, facility, CODES)).local_id == local_id
 
 
 def test_fhir_hn_of_others_only(tmp_path: Path) -> None:
-    """A patient who has the HN of another facility only cannot be pointed at."""
-    rows = fhir.read(write(tmp_path, ndjson(patient(identifier=[hn("10662", "a")]))), "10661")
-    assert list(rows) == [RejectedRow(1, RowReason.LOCAL_ID_MISSING)]
+    """A patient who has the HN of another facility only cannot be pointed at; a code is another's unless it is told."""
+    extract = write(
+        tmp_path, ndjson(patient(identifier=[hn("10662", "a")]), patient(identifier=[hn("EA0010661", "b")]))
+    )
+    first, second = fhir.read(extract, "10661", CODES)
+    assert first == RejectedRow(1, RowReason.OTHER_FACILITY)
+    assert isinstance(second, SourceRow)
+    assert list(fhir.read(extract, "10661"))[1] == RejectedRow(2, RowReason.OTHER_FACILITY)
+
+
+@pytest.mark.parametrize(
+    ("hospcode", "facility", "own"),
+    [
+        ("10661", "10661", True),
+        (" ๑๐๖๖๑ ", "10661", True),
+        ("ea0010661", "10661", True),
+        ("", "10661", True),
+        ("10662", "10661", False),
+        ("010661", "10661", False),
+        ("10662", "", True),
+    ],
+)
+def test_person43_of_another_facility(tmp_path: Path, hospcode: str, facility: str, own: bool) -> None:
+    """A row under another facility's HOSPCODE is set aside: its PID is a number of that facility."""
+    path = write(tmp_path, f"HOSPCODE|PID|NAME|LNAME|BIRTH\n{hospcode}|1|สมชาย|ใจดี|19820315\n".encode())
+    (row,) = person43.read(path, facility, CODES)
+    assert isinstance(row, SourceRow) if own else row == RejectedRow(2, RowReason.OTHER_FACILITY)
 
 
 def test_fhir_many_identifiers(tmp_path: Path) -> None:

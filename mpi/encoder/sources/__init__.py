@@ -49,6 +49,8 @@ class RowReason(StrEnum):
     NOT_JSON = "NOT_JSON"
     NOT_A_PATIENT = "NOT_A_PATIENT"
     """A resource of another type."""
+    OTHER_FACILITY = "OTHER_FACILITY"
+    """A person of another facility, by the code that the row itself gives."""
     NOTHING_TO_MATCH = "NOTHING_TO_MATCH"
     """Neither a usable name nor a usable number."""
 

@@ -99,6 +99,8 @@ def load_mapping(path: Path) -> Mapping:
         raise ExtractUnreadable(path, "not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ExtractUnreadable(path, f"not TOML: {error}") from None
+    except (ValueError, RecursionError):
+        raise ExtractUnreadable(path, "not TOML: a number or a nesting without end") from None
     delimiter = table.pop("delimiter", "")
     problems = [f"{field}: no such field, the fields are {', '.join(FIELDS)}" for field in table if field not in FIELDS]
     columns = {field: tuple(named) if isinstance(named, list) else (named,) for field, named in table.items()}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mpi.encoder.demographics import RawDemographics, RawName
+from mpi.encoder.facilities import NO_CODES, FacilityCodes
 from mpi.encoder.sources import RejectedRow, RowReason, SourceRow, byte_lines, checked
 from mpi.errors import ExtractUnreadable
 
@@ -37,31 +38,32 @@ _TYPES = {"cid": CID_SYSTEM, "PPN": PASSPORT_SYSTEM, "localHn": "HN"}
 """Types of identifiers that stand for their system where there is none."""
 
 
-def read(path: Path, facility: str = "") -> Iterator[SourceRow | RejectedRow]:
+def read(path: Path, facility: str = "", codes: FacilityCodes = NO_CODES) -> Iterator[SourceRow | RejectedRow]:
     """Read Patient resources; rows are counted by line or by entry of the Bundle.
 
     The local id is the HN. A patient may have HNs of several facilities, whose codes stand in their systems.
 
     Args:
         path: NDJSON or a Bundle.
-        facility: code of the facility that the extract is of. Its own HN counts, or else one under a code of the other
-            length, because a facility has an old code and a new one. Without it the first HN counts.
+        facility: code of the facility that the extract is of: its own HN counts, and a patient who has none there is
+            set aside. Without it the first HN counts.
+        codes: which codes are of one facility.
 
     Raises:
         ExtractUnreadable: missing, empty, no FHIR in JSON, cut short, or a Bundle over `LARGEST_BUNDLE`.
     """
     if _is_bundle(path):
-        yield from _document(path, facility)
+        yield from _document(path, facility, codes)
         return
     begun = False
     for number, line in enumerate(byte_lines(path, LONGEST_LINE), start=1):
         content = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
         if not content:
             continue
-        row = _line(number, content, facility)
+        row = _line(number, content, facility, codes)
         if row is None:
             # A Bundle on one line, which does not begin with its type.
-            yield from _document(path, facility)
+            yield from _document(path, facility, codes)
             return
         if isinstance(row, RejectedRow) and row.reason in (RowReason.NOT_JSON, RowReason.NOT_DECODABLE):
             if not begun:
@@ -84,7 +86,7 @@ def _is_bundle(path: Path) -> bool:
     return _BUNDLE_BEGINS.match(head.removeprefix(_BOM)) is not None
 
 
-def _line(number: int, content: bytes, facility: str) -> SourceRow | RejectedRow | None:
+def _line(number: int, content: bytes, facility: str, codes: FacilityCodes) -> SourceRow | RejectedRow | None:
     """Read one line; None when it is the first and a Bundle."""
     try:
         resource = json.loads(content.decode())
@@ -94,10 +96,10 @@ def _line(number: int, content: bytes, facility: str) -> SourceRow | RejectedRow
         return RejectedRow(number, RowReason.NOT_JSON)
     if number == 1 and isinstance(resource, dict) and resource.get("resourceType") == "Bundle":
         return None
-    return _row(number, resource, facility)
+    return _row(number, resource, facility, codes)
 
 
-def _document(path: Path, facility: str) -> Iterator[SourceRow | RejectedRow]:
+def _document(path: Path, facility: str, codes: FacilityCodes) -> Iterator[SourceRow | RejectedRow]:
     try:
         if path.stat().st_size > LARGEST_BUNDLE:
             raise ExtractUnreadable(path, f"a Bundle over {LARGEST_BUNDLE >> 20} MiB; export NDJSON instead")
@@ -114,19 +116,24 @@ def _document(path: Path, facility: str) -> Iterator[SourceRow | RejectedRow]:
         raise ExtractUnreadable(path, "not a Bundle of FHIR")
     if bundle.get("resourceType") != "Bundle":
         # One resource alone, written over several lines.
-        yield _row(1, bundle, facility)
+        yield _row(1, bundle, facility, codes)
         return
     for number, entry in enumerate(_list(bundle.get("entry")), start=1):
-        yield _row(number, entry.get("resource") if isinstance(entry, dict) else None, facility)
+        yield _row(number, entry.get("resource") if isinstance(entry, dict) else None, facility, codes)
 
 
-def _row(number: int, resource: object, facility: str) -> SourceRow | RejectedRow:
+def _row(number: int, resource: object, facility: str, codes: FacilityCodes) -> SourceRow | RejectedRow:
     if not isinstance(resource, dict) or resource.get("resourceType") != "Patient":
         return RejectedRow(number, RowReason.NOT_A_PATIENT)
     if _is_replaced(resource):
         return RejectedRow(number, RowReason.REPLACED)
     try:
-        return checked(number, _patient(resource, facility))
+        local_ids = _local_ids(resource)
+        own = [entry for entry in local_ids if not facility or not entry[0] or codes.of(entry[0]) == facility]
+        if local_ids and not own:
+            return RejectedRow(number, RowReason.OTHER_FACILITY)
+        own.sort(key=lambda entry: bool(facility) and entry[0] != facility)
+        return checked(number, _patient(resource, own[0][1] if own else ""))
     except UnicodeEncodeError:
         # A lone surrogate, escaped: valid JSON but no text.
         return RejectedRow(number, RowReason.NOT_DECODABLE)
@@ -139,26 +146,34 @@ def _is_replaced(patient: dict[str, Any]) -> bool:
     return any(link.get("type") == "replaced-by" for link in _dicts(patient["link"]))
 
 
-def _patient(patient: dict[str, Any], facility: str) -> RawDemographics:
-    local_ids, national_ids, passports = [], [], []
+def _local_ids(patient: dict[str, Any]) -> list[tuple[str, str]]:
+    """HNs with the codes of their facilities as written, "" where the system does not say whose; present ones first."""
+    found = []
+    for identifier in sorted(_dicts(patient.get("identifier")), key=_is_former):
+        value, system = _text(identifier.get("value")), _system(identifier)
+        if value and (named := HN_SYSTEM.fullmatch(system)):
+            found.append((named[1], value))
+        elif value and system == "HN":
+            found.append(("", value))
+    return found
+
+
+def _patient(patient: dict[str, Any], local_id: str) -> RawDemographics:
+    national_ids, passports = [], []
     for identifier in sorted(_dicts(patient.get("identifier")), key=_is_former):
         value = _text(identifier.get("value"))
-        system = _text(identifier.get("system")) or _system_of_type(identifier)
+        system = _system(identifier)
         if not value:
             continue
         if system == CID_SYSTEM:
             national_ids.append(value)
         elif system.startswith(PASSPORT_SYSTEM):
             passports.append((value, system.removeprefix(PASSPORT_SYSTEM)))
-        elif found := HN_SYSTEM.fullmatch(system):
-            local_ids.append((found[1], value))
-        elif system == "HN":
-            local_ids.append((facility, value))
     passport, country = passports[0] if passports else ("", "")
     address = next(iter(sorted(_dicts(patient.get("address")), key=_is_former)), {})
     extensions = list(_extensions(address))
     return RawDemographics(
-        local_id=_own(local_ids, facility),
+        local_id=local_id,
         names=tuple(_names(patient)),
         birth_date=_text(patient.get("birthDate")),
         sex=_text(patient.get("gender")),
@@ -177,15 +192,10 @@ def _patient(patient: dict[str, Any], facility: str) -> RawDemographics:
     )
 
 
-def _own(local_ids: list[tuple[str, str]], facility: str) -> str:
-    """The facility's own local id among (facility code, local id); "" when there is none."""
-    if facility:
-        local_ids = [entry for entry in local_ids if entry[0] == facility or len(entry[0]) != len(facility)]
-        local_ids.sort(key=lambda entry: entry[0] != facility)
-    return local_ids[0][1] if local_ids else ""
-
-
-def _system_of_type(identifier: dict[str, Any]) -> str:
+def _system(identifier: dict[str, Any]) -> str:
+    """The system of an identifier, or what its type stands for."""
+    if system := _text(identifier.get("system")):
+        return system
     kind = identifier.get("type")
     codings = _dicts(kind.get("coding")) if isinstance(kind, dict) else []
     return next((_TYPES[code] for coding in codings if (code := _text(coding.get("code"))) in _TYPES), "")

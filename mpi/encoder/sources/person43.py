@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mpi.domain.identifiers import is_facility_code
 from mpi.encoder.demographics import RawDemographics, RawName
+from mpi.encoder.facilities import NO_CODES, FacilityCodes
 from mpi.encoder.sources import REPLACEMENT, RejectedRow, RowReason, SourceRow, checked, row_width, text_lines
 from mpi.errors import ExtractUnreadable
 
@@ -24,7 +25,7 @@ COLUMNS = (
 
 _FEWEST = COLUMNS.index("BIRTH") + 1
 _REQUIRED = ("PID", "NAME", "BIRTH")
-_READ = frozenset("PID PRENAME NAME LNAME BIRTH SEX CID PASSPORT NATION MOBILE TELEPHONE".split())
+_READ = frozenset("HOSPCODE PID PRENAME NAME LNAME BIRTH SEX CID PASSPORT NATION MOBILE TELEPHONE".split())
 _NATIONS = dict(
     pair.split("=")
     for pair in (
@@ -42,8 +43,14 @@ _PADDING = ' \t"\xa0'
 """Around cells: quotation marks, and the no-break space that is byte A0 of Windows-874."""
 
 
-def read(path: Path) -> Iterator[SourceRow | RejectedRow]:
+def read(path: Path, facility: str = "", codes: FacilityCodes = NO_CODES) -> Iterator[SourceRow | RejectedRow]:
     """Read a PERSON file row by row; the local id is PID.
+
+    Args:
+        path: the file.
+        facility: code of the facility that the extract is of: a row whose HOSPCODE is another's is set aside, because
+            its PID is a number of that facility. Without it every row counts.
+        codes: which codes are of one facility.
 
     Raises:
         ExtractUnreadable: missing, not a PERSON file, or cut short in the middle of its last row.
@@ -64,7 +71,7 @@ def read(path: Path) -> Iterator[SourceRow | RejectedRow]:
         width = width or row_width(header, cells)
         if len(cells) < width and not line.endswith("\n"):
             raise ExtractUnreadable(path, "truncated: the last row lacks columns; export the file again", number)
-        yield _row(number, cells, columns, width)
+        yield _row(number, cells, columns, width, facility, codes)
     if columns is None:
         raise ExtractUnreadable(path, "empty")
 
@@ -82,7 +89,9 @@ def _columns(path: Path, number: int, cells: list[str]) -> tuple[dict[str, int],
     return {name: place for place, name in enumerate(COLUMNS[: len(cells)]) if name in _READ}, False
 
 
-def _row(number: int, cells: list[str], columns: dict[str, int], width: int) -> SourceRow | RejectedRow:
+def _row(
+    number: int, cells: list[str], columns: dict[str, int], width: int, facility: str, codes: FacilityCodes
+) -> SourceRow | RejectedRow:
     if len(cells) != width:
         return RejectedRow(number, RowReason.COLUMN_COUNT)
     # Damage in a column that is not read does no harm.
@@ -93,6 +102,8 @@ def _row(number: int, cells: list[str], columns: dict[str, int], width: int) -> 
         place = columns.get(name)
         return "" if place is None else cells[place].strip(_PADDING)
 
+    if facility and cell("HOSPCODE") and codes.of(cell("HOSPCODE")) != facility:
+        return RejectedRow(number, RowReason.OTHER_FACILITY)
     mobile = cell("MOBILE")
     passport = cell("PASSPORT")
     raw = RawDemographics(
