@@ -1,8 +1,8 @@
 """Linkage rule files: how demographics are encoded, and how encodings are weighed.
 
 A rule file is TOML with two tables. `[profile]` says how facilities encode; its digest travels in every record.
-`[model]` says how the index weighs and decides; its digest is the cause of every link. `linkage_rules/README.md`
-describes each key for those who write such files.
+`[gateway]` says how far the centre diffuses what arrives. `[model]` says how the index weighs and decides; its digest
+is the cause of every link. `linkage_rules/README.md` describes each key for those who write such files.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ FIELDS = (
     "postcode",
 )
 """Fields that an encoder derives from demographics; buckets and features are made of them."""
+
+BITS_PER_BLOCK = 8
+"""Bits that one block of keyed stream names: a feature's number of hashes is a multiple of it."""
 
 CUTS = ("bigrams", "digits", "whole")
 DAYS = ("any", "exact", "default")
@@ -84,7 +87,6 @@ class Profile:
     name: str
     normaliser: str
     bits: int
-    diffusion: int
     tokens: tuple[IdentifierKind, ...]
     channels: tuple[Channel, ...]
     digest: bytes
@@ -155,6 +157,7 @@ class DecisionRules:
         anchors: what a link without a number needs: one of these sets of least levels by channel.
         veto: identifier kinds of which a person has only one: two different ones forbid a link.
         identifying: identifier kinds whose agreement can stand in for the anchor.
+        supports: what bears out a number in common: one of these channels, at this level or better.
         finding: identifier kinds by which candidates are found, besides buckets.
         most_sharing: a number on more identities than this finds nobody: it is a clinic's phone, not a person's.
         candidate_similarity: least similarity at which a record in a shared bucket is weighed at all.
@@ -166,6 +169,7 @@ class DecisionRules:
     review: float
     margin: float
     demographics: float
+    supports: Mapping[str, str]
     shared_phone: float
     anchors: tuple[Mapping[str, str], ...]
     veto: tuple[IdentifierKind, ...]
@@ -209,10 +213,22 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A whole rule file."""
+    """A whole rule file.
+
+    Attributes:
+        profile: how facilities encode.
+        gateway: how many arriving bits each bit of a channel's stored vectors is the XOR of.
+        model: how the index weighs and decides.
+    """
 
     profile: Profile
+    gateway: Mapping[str, int]
     model: Model
+
+    @property
+    def stored_digest(self) -> bytes:
+        """32 bytes that are equal where vectors lie in a store alike: of the profile and the centre's diffusion."""
+        return _digest([self.profile.digest.hex(), dict(self.gateway)])
 
 
 def rule_file(name_or_path: str) -> Path:
@@ -258,16 +274,16 @@ class _Reader:
         self.problems: list[str] = []
 
     def rules(self, table: dict[str, Any]) -> Rules | None:
-        for key in table.keys() - {"profile", "model"}:
+        for key in table.keys() - {"profile", "gateway", "model"}:
             self.problems.append(f"[{key}] is not a table of a rule file")
-        for key in ("profile", "model"):
+        for key in ("profile", "gateway", "model"):
             if not isinstance(table.get(key), dict):
                 self.problems.append(f"[{key}] is missing")
         if self.problems:
             return None
         try:
             profile = self._profile(table["profile"])
-            return Rules(profile, self._model(table["model"], profile))
+            return Rules(profile, self._gateway(table["gateway"], profile), self._model(table["model"], profile))
         except (KeyError, TypeError, ValueError) as error:
             self.problems.append(f"{type(error).__name__} at {error}")
             return None
@@ -287,16 +303,21 @@ class _Reader:
         return tuple(known[name] for name in names if name in known)
 
     def _profile(self, table: dict[str, Any]) -> Profile:
-        self._take("profile", table, ("name", "normaliser", "bits", "diffusion", "tokens", "channel"))
+        self._take("profile", table, ("name", "normaliser", "bits", "tokens", "channel"))
         bits = int(table["bits"])
         self._need("profile.bits", 64 <= bits <= 65536 and bits & (bits - 1) == 0, "a power of two from 64 to 65536")
-        diffusion = int(table["diffusion"])
-        self._need("profile.diffusion", 1 <= diffusion <= 16, "1 to 16")
         channels = tuple(self._channel(entry) for entry in table["channel"])
         names = [channel.name for channel in channels]
         self._need("profile.channel", len(set(names)) == len(names) > 0, "each channel has a name of its own")
         tokens = self._kinds("profile.tokens", table["tokens"])
-        return Profile(table["name"], table["normaliser"], bits, diffusion, tokens, channels, _digest(table))
+        return Profile(table["name"], table["normaliser"], bits, tokens, channels, _digest(table))
+
+    def _gateway(self, table: dict[str, Any], profile: Profile) -> Mapping[str, int]:
+        self._take("gateway", table, ("diffusion",))
+        diffusion = {name: int(value) for name, value in table["diffusion"].items()}
+        self._need("gateway.diffusion", diffusion.keys() == set(profile.channel_names()), "names every channel")
+        self._need("gateway.diffusion", all(1 <= value <= 16 for value in diffusion.values()), "1 to 16")
+        return diffusion
 
     def _channel(self, table: dict[str, Any]) -> Channel:
         where = f"profile.channel {table.get('name', '?')}"
@@ -307,7 +328,9 @@ class _Reader:
         fields = [*table["bucket"], *table["require"], *(feature.field for feature in features)]
         self._need(where, set(fields) <= set(FIELDS), f"fields are {', '.join(FIELDS)}")
         self._need(where, all(f.cut in CUTS for f in features), f"features are cut by {', '.join(CUTS)}")
-        self._need(where, all(1 <= f.hashes <= 512 for f in features), "a gram sets 1 to 512 bits")
+        hashes = [feature.hashes for feature in features]
+        self._need(where, all(1 <= n <= 512 for n in hashes), "a gram sets 1 to 512 bits")
+        self._need(where, all(n % BITS_PER_BLOCK == 0 for n in hashes), f"hashes come by {BITS_PER_BLOCK}")
         days, only = table.get("days", "any"), table.get("only", "")
         self._need(where, days in DAYS, f"days is one of {', '.join(DAYS)}")
         self._need(where, only in ONLY, f"only is one of {', '.join(ONLY[1:])}")
@@ -361,9 +384,12 @@ class _Reader:
         self._take(where, table, DecisionRules.__slots__)
         number: Callable[[str], float] = lambda key: float(table[key])  # noqa: E731 (one word for six rows below)
         anchors = tuple(dict(anchor) for anchor in table["anchors"])
-        for channel, level in (entry for anchor in anchors for entry in anchor.items()):
+        supports = dict(table["supports"])
+        for channel, level in (entry for each in (*anchors, supports) for entry in each.items()):
             known = comparisons[channel].levels if channel in comparisons else ()
-            self._need(where, level in [each.name for each in known], f"anchors: {channel} has no level {level}")
+            self._need(where, level in [each.name for each in known], f"{channel} has no level {level}")
+        self._need(where, supports.keys() <= set(profile.channel_names()), "supports are channels")
+        self._need(where, ELSEWHERE not in supports.values(), f"{ELSEWHERE} supports nothing")
         least = {name: float(value) for name, value in table["candidate_similarity"].items()}
         self._need(where, least.keys() == set(profile.channel_names()), "candidate_similarity names every channel")
         self._need(where, table["review"] <= table["link"], "review is not above link")
@@ -373,6 +399,7 @@ class _Reader:
             review=number("review"),
             margin=number("margin"),
             demographics=number("demographics"),
+            supports=supports,
             shared_phone=number("shared_phone"),
             anchors=anchors,
             veto=self._kinds(where, table["veto"]),

@@ -198,7 +198,7 @@ def ruled(pairs: Weighed, total: int, threshold: float) -> Places:
 
 
 def _cluster(pairs: Weighed, total: int, links: Mask) -> Places:
-    graph = Graph(total, pairs.left, pairs.right, pairs.weight, links, pairs.only_one)
+    graph = Graph(total, pairs.left, pairs.right, pairs.weight, links, pairs.only_one, np.arange(total))
     return cluster(graph, MOST_MEMBERS, STRANGERS).groups
 
 

@@ -1,19 +1,17 @@
-"""Channels: a bucket token and a diffused, bucket-bound Bloom filter of the other fields.
+"""Channels: a bucket token and a bucket-bound Bloom filter of the other fields.
 
 For channel c and a record whose bucket fields have the value b (joined by U+001F)::
 
-    bucket token  HMAC-SHA256(derive("bucket/" + c), b)
-    bucket key    HMAC-SHA256(derive("vector/" + c), b), an AES-256 key; E(x) is one block under it
-    filter        for each gram g of feature f: x = the first 14 bytes of SHA-256(f | 0x1F | g) with the first bit set;
-                  E(x | 0), E(x | 1), ... with 16-bit big-endian counters, read as little-endian 16-bit numbers, each
-                  modulo the number of bits, name one bit to set; as many as the feature has hashes
-    vector        output bit i = XOR of the filter bits named by entries (t, i), t = 0 .. T-1, of a table of 16-bit
-                  little-endian numbers modulo the number of bits, read row by row from E(0), E(1), ... with 128-bit
-                  big-endian counters; packed with the first bit highest
+    bucket token  first half of HMAC-SHA512(derive("channel/" + c), b)
+    bucket key    second half of it, an AES-256 key; E(x) is one block under it
+    filter        for each gram g of feature f: x = the first 14 bytes of SHA-256(f | 0x1F | g);
+                  E(x | 0), E(x | 1), ... with 16-bit big-endian counters, one for every eight hashes of the feature,
+                  read as little-endian 16-bit numbers, each modulo the number of bits, name a bit to set
+    vector        the filter, packed with the first bit highest; all zero where a channel has no features
 
-Because the key depends on the bucket, vectors of different buckets say nothing about each other. Bloom filters:
-Schnell, Bachteler, Reiher 2009. Diffusion: Armknecht, Heng, Schnell, PoPETs 2023. An index pair inside a row that
-repeats cancels out, which happens in about one row in a hundred and is part of the definition.
+Because the key depends on the bucket, vectors of different buckets say nothing about each other. Inside a bucket they
+are as open as Bloom filters are (Schnell, Bachteler, Reiher 2009): the gateway diffuses them under a secret of its own
+(`mpi.linkage.rekeying`), and nothing from before it is kept.
 """
 
 from __future__ import annotations
@@ -31,10 +29,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from mpi.domain.record import MAX_CHANNELS
 from mpi.encoder.encoded_file import TOKEN_BYTES
 from mpi.encoder.keys import Epoch
-from mpi.rules import Channel, Feature, Profile
+from mpi.rules import BITS_PER_BLOCK, Channel, Feature, Profile
 
 _SEPARATOR = "\x1f"
 _BLOCK = 16
+_COUNTER = 2
 _NUMBER = 2
 
 
@@ -90,12 +89,7 @@ class ChannelEncoder:
 
     def __init__(self, profile: Profile, epoch: Epoch) -> None:
         self._profile = profile
-        self._keys = [
-            (epoch.derive(f"bucket/{channel.name}"), epoch.derive(f"vector/{channel.name}"))
-            for channel in profile.channels
-        ]
-        blocks = profile.bits * profile.diffusion * _NUMBER // _BLOCK
-        self._counters = b"".join(number.to_bytes(_BLOCK, "big") for number in range(blocks))
+        self._keys = [epoch.derive(f"channel/{channel.name}") for channel in profile.channels]
         self._blocks = [[_blocks(feature) for feature in channel.features] for channel in profile.channels]
 
     def encode(self, people: Sequence[Sequence[FieldView]]) -> Encodings:
@@ -137,34 +131,24 @@ class ChannelEncoder:
     def _encode(
         self, place: int, rows: Sequence[tuple[str, ...]]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        channel = self._profile.channels[place]
-        bits, diffusion = self._profile.bits, self._profile.diffusion
-        bucket_key, vector_key = self._keys[place]
+        bits = self._profile.bits
+        channel_key = self._keys[place]
         blocks_of = self._blocks[place]
-        table_bytes = len(self._counters)
-        tokens, tables = bytearray(), bytearray()
-        drawn = [bytearray() for _ in channel.features]
-        owners: list[list[int]] = [[] for _ in channel.features]
-        for row, (bucket, *values) in enumerate(rows):
-            message = bucket.encode()
-            tokens += hmac.digest(bucket_key, message, "sha256")
-            key = hmac.digest(vector_key, message, "sha256")
-            blocks = [of(value) for of, value in zip(blocks_of, values, strict=True)]
+        tokens, drawn = bytearray(), bytearray()
+        lengths = []
+        for bucket, *values in rows:
+            both = hmac.digest(channel_key, bucket.encode(), "sha512")
+            tokens += both[:TOKEN_BYTES]
+            blocks = b"".join([of(value) for of, value in zip(blocks_of, values, strict=True)])
             # Not a mode of encryption but a keyed function of distinct blocks, all of them in one call.
-            encrypt = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
-            stream = memoryview(encrypt.update(b"".join((self._counters, *(block for block, _ in blocks)))))
-            tables += stream[:table_bytes]
-            at = table_bytes
-            for feature, (block, count) in enumerate(blocks):
-                drawn[feature] += stream[at : at + len(block)]
-                at += len(block)
-                owners[feature] += [row] * count
-        filters = np.zeros((len(rows), bits), dtype=np.uint8)
-        for spec, numbers, owner in zip(channel.features, drawn, owners, strict=True):
-            positions = np.frombuffer(numbers, dtype="<u2").reshape(-1, _width(spec))[:, : spec.hashes] & (bits - 1)
-            filters[np.array(owner, dtype=np.intp)[:, None], positions] = 1
-        table = np.frombuffer(tables, dtype="<u2").reshape(len(rows), diffusion, bits)
-        return np.frombuffer(tokens, np.uint8).reshape(-1, TOKEN_BYTES), _diffuse(filters, table)
+            encrypt = Cipher(algorithms.AES(both[TOKEN_BYTES:]), modes.ECB()).encryptor()  # noqa: S305
+            drawn += encrypt.update(blocks)
+            lengths.append(len(blocks) // _NUMBER)
+        positions = (np.frombuffer(drawn, "<u2") & (bits - 1)) + np.repeat(np.arange(len(rows)) * bits, lengths)
+        filters = np.zeros(len(rows) * bits, np.uint8)
+        filters[positions] = 1
+        vectors = np.packbits(filters.reshape(-1, bits), axis=1)
+        return np.frombuffer(tokens, np.uint8).reshape(-1, TOKEN_BYTES), vectors
 
 
 def applies(channel: Channel, view: FieldView) -> bool:
@@ -185,38 +169,20 @@ def _values(channel: Channel, view: FieldView) -> tuple[str, ...]:
     return (bucket, *[fields.get(feature.field, "") for feature in channel.features])
 
 
-def _width(feature: Feature) -> int:
-    """Numbers drawn for a gram: whole blocks of them, of which the first `hashes` count."""
-    each = _BLOCK // _NUMBER
-    return -(-feature.hashes // each) * each
-
-
-def _blocks(feature: Feature) -> Callable[[str], tuple[bytes, int]]:
-    """Make the function that gives the blocks of all grams of a value, and how many grams there are.
+def _blocks(feature: Feature) -> Callable[[str], bytes]:
+    """Make the function that gives the blocks of all grams of a value.
 
     Blocks depend on no key, names and even more so their grams come again and again: the last ones are kept.
     """
     of_gram = functools.lru_cache(maxsize=1 << 12)(functools.partial(_gram_blocks, feature))
 
     @functools.lru_cache(maxsize=1 << 12)
-    def blocks(value: str) -> tuple[bytes, int]:
-        parts = grams(feature, value) if value else []
-        return b"".join(map(of_gram, parts)), len(parts)
+    def blocks(value: str) -> bytes:
+        return b"".join(map(of_gram, grams(feature, value))) if value else b""
 
     return blocks
 
 
 def _gram_blocks(feature: Feature, gram: str) -> bytes:
-    start = bytearray(hashlib.sha256(f"{feature.field}{_SEPARATOR}{gram}".encode()).digest()[: _BLOCK - _NUMBER])
-    start[0] |= 0x80  # apart from the counters of the table
-    return b"".join(start + block.to_bytes(_NUMBER, "big") for block in range(_width(feature) * _NUMBER // _BLOCK))
-
-
-def _diffuse(filters: npt.NDArray[np.uint8], table: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
-    rows, bits = filters.shape
-    start = (np.arange(rows, dtype=np.int64) * bits)[:, None]
-    flat = filters.reshape(-1)
-    mixed = np.zeros_like(filters)
-    for entries in range(table.shape[1]):
-        mixed ^= flat.take((table[:, entries] & (bits - 1)) + start)
-    return np.packbits(mixed, axis=1)
+    start = hashlib.sha256(f"{feature.field}{_SEPARATOR}{gram}".encode()).digest()[: _BLOCK - _COUNTER]
+    return b"".join(start + block.to_bytes(_COUNTER, "big") for block in range(feature.hashes // BITS_PER_BLOCK))

@@ -51,8 +51,9 @@ class Decider:
             {channel: _at_least(model.comparisons[channel], level) for channel, level in anchor.items()}
             for anchor in self._rules.anchors
         ]
-        kinds = {kind.value for kind in IdentifierKind}
-        self._channels = frozenset(model.comparisons.keys() - kinds)
+        self._supports = {
+            channel: _at_least(model.comparisons[channel], level) for channel, level in self._rules.supports.items()
+        }
 
     def decide(self, candidates: Sequence[Candidate]) -> Outcome:
         """Decide for a record with these candidates; their order does not matter."""
@@ -81,7 +82,7 @@ class Decider:
         if (
             any(score.agrees(kind) for kind in rules.identifying)
             and score.demographics >= rules.demographics
-            and score.shares_bucket(self._channels)
+            and any(score.level(channel) in levels for channel, levels in self._supports.items())
         ):
             return "number_and_demographics"
         if score.weight >= rules.link and any(

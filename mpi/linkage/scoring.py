@@ -57,13 +57,24 @@ class PairScorer:
                 found |= evidence[:, self._place[kind.value]] == self._level(kind.value, AGREE)
         return found
 
-    def shares_bucket(self, evidence: Evidence, channels: frozenset[str] | None = None) -> Mask:
-        """Say which pairs met in a bucket of one of the channels, or of any."""
+    def shares_bucket(self, evidence: Evidence, channels: frozenset[str]) -> Mask:
+        """Say which pairs met in a bucket of one of the channels."""
         found = np.zeros(len(evidence), bool)
         for column, comparison in enumerate(self._comparisons):
-            if self._is_channel[column] and (channels is None or comparison.on in channels):
+            if self._is_channel[column] and comparison.on in channels:
                 met = evidence[:, column]
                 found |= (met != MISSING) & (met != self._level(comparison.on, ELSEWHERE))
+        return found
+
+    def found_without(self, evidence: Evidence, hidden: IdentifierKind) -> Mask:
+        """Say which pairs would be weighed without a kind of number: near on a channel, or by another number."""
+        rules = self._model.decision
+        found = self.agrees(evidence, tuple(kind for kind in rules.finding if kind is not hidden))
+        for name, least in rules.candidate_similarity.items():
+            comparison = self._comparisons[self._place[name]]
+            near = [level.name for level in comparison.levels[:-1] if level.similarity >= least]
+            if near:
+                found |= self._reaches(evidence, name, near[-1])
         return found
 
     def grounds(self, evidence: Evidence, weight: Weights, demographics: Weights) -> tuple[Mask, Mask]:
@@ -72,14 +83,13 @@ class PairScorer:
         by_number = (
             self.agrees(evidence, rules.identifying)
             & (demographics >= rules.demographics)
-            & self.shares_bucket(evidence)
+            & np.logical_or.reduce([self._reaches(evidence, *support) for support in rules.supports.items()])
         )
         by_anchor = np.zeros(len(evidence), bool)
         for anchor in rules.anchors:
             holds = np.ones(len(evidence), bool)
             for name, level in anchor.items():
-                reached = evidence[:, self._place[name]]
-                holds &= (reached != MISSING) & (reached <= self._level(name, level))
+                holds &= self._reaches(evidence, name, level)
             by_anchor |= holds
         return by_number, by_anchor & (weight >= rules.link)
 
@@ -88,6 +98,12 @@ class PairScorer:
         rules = self._model.decision
         by_phone = self.agrees(evidence, (IdentifierKind.PHONE,)) & (weight >= rules.shared_phone)
         return self.agrees(evidence, rules.identifying) | (weight >= rules.review) | by_phone
+
+    def _reaches(self, evidence: Evidence, name: str, level: str) -> Mask:
+        """Say which pairs reach a level of a comparison or a better one."""
+        reached = evidence[:, self._place[name]]
+        reaches: Mask = (reached != MISSING) & (reached <= self._level(name, level))
+        return reaches
 
     def _level(self, name: str, level: str) -> int:
         comparison: Comparison = self._comparisons[self._place[name]]

@@ -1,8 +1,8 @@
 """The gateway: checks what arrives, and re-keys it before anything else sees it.
 
-Tokens become HMAC-SHA256 under the gateway's keys; vectors pass a secret permutation and mask of their bits, bound
-to their bucket, which leaves every Hamming distance inside the bucket as it was. So a thief of the database who
-holds a facility's key cannot try guesses against it, and nothing from before the gateway is stored or logged.
+Tokens become HMAC-SHA256 under the gateway's keys; vectors are diffused once more under a secret of the centre
+(`mpi.linkage.rekeying`). So a thief of the database who holds a facility's key can neither try guesses against it nor
+tell people by their exact distances, and nothing from before the gateway is stored or logged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
 from mpi.domain.record import (
@@ -24,23 +23,22 @@ from mpi.domain.record import (
 )
 from mpi.errors import Reason, RecordRejected
 from mpi.keyfiles import derive
-from mpi.rules import Profile
+from mpi.linkage.rekeying import Rekeying
+from mpi.rules import Rules
 from mpi.store.packing import pack_record
 
 
 class Gateway:
     """Admits records of one profile and known key epochs, re-keyed under a secret of the centre."""
 
-    def __init__(self, secret: bytes, profile: Profile, epochs: Collection[str]) -> None:
-        self._profile = profile
+    def __init__(self, secret: bytes, rules: Rules, epochs: Collection[str]) -> None:
+        self._profile = profile = rules.profile
         self._epochs = frozenset(epochs)
         self._tokens = {kind: derive(secret, f"token/{kind.value}") for kind in IdentifierKind}
         self._content = derive(secret, "content")
         self._local_id = derive(secret, "token/local_id")
-        self._channels = {
-            name: (derive(secret, f"bucket/{name}"), derive(secret, f"vector/{name}"))
-            for name in profile.channel_names()
-        }
+        self._buckets = {name: derive(secret, f"bucket/{name}") for name in profile.channel_names()}
+        self._rekeying = Rekeying(secret, profile.bits, rules.gateway)
 
     def record(self, record: EncodedRecord) -> EncodedRecord:
         """Admit a record.
@@ -106,7 +104,7 @@ class Gateway:
         if any(token.kind not in kinds for token in demographics.tokens):
             raise RecordRejected(Reason.RECORD_MALFORMED, "demographics.tokens.kind", "not in the profile")
         for encoding in demographics.channels:
-            if encoding.channel not in self._channels:
+            if encoding.channel not in self._buckets:
                 raise RecordRejected(Reason.RECORD_MALFORMED, "demographics.channels.channel", "not in the profile")
             if len(encoding.vector) * 8 != profile.bits:
                 raise RecordRejected(
@@ -118,24 +116,12 @@ class Gateway:
     def _rekey(self, encodings: Sequence[ChannelEncoding]) -> list[ChannelEncoding]:
         if not encodings:
             return []
-        bits = self._profile.bits
-        size = bits // 8
-        masks, orders = bytearray(), bytearray()
-        buckets = []
-        for encoding in encodings:
-            bucket_key, vector_key = self._channels[encoding.channel]
-            buckets.append(hmac.digest(bucket_key, encoding.bucket, "sha256"))
-            seed = hmac.digest(vector_key, encoding.bucket, "sha256")
-            stream = Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor().update(bytes(size + 2 * bits))
-            masks += stream[:size]
-            orders += stream[size:]
-        # Sorting random numbers gives the permutation; a stable sort settles ties the same way every time.
-        keys = np.frombuffer(orders, dtype="<u2").reshape(-1, bits)
-        order = np.argsort(keys, axis=1, kind="stable")
-        vectors = np.frombuffer(b"".join(e.vector for e in encodings), dtype=np.uint8).reshape(-1, size)
-        moved = np.packbits(np.take_along_axis(np.unpackbits(vectors, axis=1), order, axis=1), axis=1)
-        moved ^= np.frombuffer(masks, dtype=np.uint8).reshape(-1, size)
+        size = self._profile.bits // 8
+        vectors = np.frombuffer(b"".join(each.vector for each in encodings), np.uint8).reshape(-1, size)
+        moved = self._rekeying.vectors([e.channel for e in encodings], [e.bucket for e in encodings], vectors)
         return [
-            ChannelEncoding(encoding.channel, bucket, vector.tobytes())
-            for encoding, bucket, vector in zip(encodings, buckets, moved, strict=True)
+            ChannelEncoding(
+                each.channel, hmac.digest(self._buckets[each.channel], each.bucket, "sha256"), vector.tobytes()
+            )
+            for each, vector in zip(encodings, moved, strict=True)
         ]

@@ -23,6 +23,8 @@ Shares = npt.NDArray[np.float64]
 """Hamming similarities, row by row."""
 Met = dict[tuple[str, str], list[tuple[Numbers, Shares]]]
 """Records met in shared buckets, with their similarities, by key epoch and channel."""
+Nearness = Mapping[tuple[int, str], Mapping[str, float]]
+"""Greatest similarity by channel, of a record under a key epoch."""
 
 
 class Held(Protocol):
@@ -72,18 +74,16 @@ class Matching:
         ours = {
             each.key_epoch: Features.of(each.tokens, frozenset(e.channel for e in each.channels)) for each in encodings
         }
-        found = []
-        for eid in sorted(eids):
-            members = _comparable(held.members(eid), ours, leave_out)
-            if members:
-                found.append(self._candidate(eid, members, ours, everything, self._confirming))
+        members = {eid: _comparable(held.members(eid), ours, leave_out) for eid in sorted(eids)}
+        nearness = _nearness(everything, members.values())
+        found = [self._candidate(eid, each, ours, nearness, self._confirming) for eid, each in members.items() if each]
         doubtful = [place for place, candidate in enumerate(found) if self._unconfirmed(candidate.score)]
         if doubtful and self._confirming:
             _, more = self._similar(held, encodings, self._confirming)
+            nearness = _nearness({**everything, **more}, [members[found[place].eid] for place in doubtful])
             for place in doubtful:
                 eid = found[place].eid
-                members = _comparable(held.members(eid), ours, leave_out)
-                found[place] = self._candidate(eid, members, ours, {**everything, **more}, frozenset())
+                found[place] = self._candidate(eid, members[eid], ours, nearness, frozenset())
         return found
 
     def decide(self, candidates: Sequence[Candidate]) -> Outcome:
@@ -116,21 +116,14 @@ class Matching:
         eid: str,
         members: Sequence[Member],
         ours: Mapping[str, Features],
-        everything: Met,
+        nearness: Nearness,
         leave_out: frozenset[str],
     ) -> Candidate:
         best: Score | None = None
         for member in members:
             theirs = _shared(member, ours)
             assert theirs is not None  # noqa: S101 (the members are comparable)
-            similarity = {}
-            for (epoch, channel), parts in everything.items():
-                if epoch != theirs.epoch:
-                    continue
-                shares = [share[numbers == member.number] for numbers, share in parts]
-                reached = [float(share.max()) for share in shares if len(share)]
-                if reached:
-                    similarity[channel] = max(reached)
+            similarity = nearness.get((member.number, theirs.epoch), {})
             score = weigh(
                 self._model, ours[theirs.epoch], Features.of(theirs.tokens, theirs.channels), similarity, leave_out
             )
@@ -159,6 +152,19 @@ def _shared(member: Member, ours: Mapping[str, Features]) -> MemberEncoding | No
 
 def _comparable(members: Sequence[Member], ours: Mapping[str, Features], leave_out: int) -> list[Member]:
     return [member for member in members if member.number != leave_out and _shared(member, ours)]
+
+
+def _nearness(met: Met, members: Iterable[Sequence[Member]]) -> Nearness:
+    """Look up what was met of these members; buckets are large and members few."""
+    wanted = np.array([member.number for each in members for member in each], np.int64)
+    found: dict[tuple[int, str], dict[str, float]] = {}
+    for (epoch, channel), parts in met.items():
+        for numbers, shares in parts:
+            at = np.flatnonzero(np.isin(numbers, wanted))
+            for number, share in zip(numbers[at].tolist(), shares[at].tolist(), strict=True):
+                best = found.setdefault((number, epoch), {})
+                best[channel] = max(share, best.get(channel, 0.0))
+    return found
 
 
 def _numbers(members: Iterable[Member], epoch: str, kind: IdentifierKind) -> set[bytes]:
