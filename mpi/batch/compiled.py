@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numba
+import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
@@ -48,3 +49,26 @@ def distances_loop(words, left, right, apart):
         for word in range(width):
             total += _ones(words[left[pair], word] ^ words[right[pair], word])
         apart[pair] = total
+
+
+@numba.njit(cache=True, nogil=True)
+def rediffuse_loop(packed, those, which, out):
+    """Write the diffused rows of `packed` to `out`: see `mpi.linkage.diffusion.rediffuse`."""
+    rows, width = packed.shape
+    diffusion, bits = those.shape[1], those.shape[2]
+    one = np.empty(bits, np.uint8)
+    mixed = np.empty(bits, np.uint8)
+    for row in range(rows):
+        for place in range(bits):
+            one[place] = (packed[row, place >> 3] >> (7 - (place & 7))) & 1
+        table = which[row]
+        for place in range(bits):
+            mixed[place] = one[those[table, 0, place] & (bits - 1)]
+        for entries in range(1, diffusion):
+            for place in range(bits):
+                mixed[place] ^= one[those[table, entries, place] & (bits - 1)]
+        for byte in range(width):
+            gathered = 0
+            for bit in range(8):
+                gathered = (gathered << 1) | mixed[byte * 8 + bit]
+            out[row, byte] = gathered

@@ -1,7 +1,7 @@
-"""Hamming distances of many packed vectors at memory speed: all pairs inside buckets, and listed pairs.
+"""Work on many packed vectors at memory speed: distances of all pairs inside buckets and of listed pairs, diffusion.
 
 With the extra `fast` the loops are compiled by numba; without it numpy does the same, several times slower. Both give
-the same pairs in the same order.
+the same to the last bit, in the same order.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from mpi.linkage.diffusion import Tables, rediffuse
 
 Words = npt.NDArray[np.uint64]
 """Packed vectors as 64-bit words, one vector a row."""
@@ -55,6 +57,15 @@ def distances(words: Words, left: Places, right: Places, fast: bool = FAST) -> D
     return np.concatenate(parts) if parts else np.empty(0, np.uint16)
 
 
+def rediffused(packed: npt.NDArray[np.uint8], those: Tables, which: Places, fast: bool = FAST) -> npt.NDArray[np.uint8]:
+    """Diffuse packed vectors, as `mpi.linkage.diffusion.rediffuse` does."""
+    if not fast:
+        return rediffuse(packed, those, which)
+    made = np.empty_like(packed)
+    _compiled("rediffuse")(packed, those, which, made)
+    return made
+
+
 def _close_pairs_plain(words: Words, ends: Places, most: int) -> Iterator[tuple[Places, Places, Distances]]:
     rows = np.arange(len(words), dtype=np.int64)
     later = ends - rows - 1
@@ -92,7 +103,7 @@ _loops: dict[str, Any] = {}
 def _compiled(name: str) -> Callable[..., Any]:
     """Compile the loops at first use; numba keeps the result beside this file for the next process."""
     if not _loops:
-        from mpi.batch.compiled import close_pairs_loop, distances_loop
+        from mpi.batch.compiled import close_pairs_loop, distances_loop, rediffuse_loop
 
-        _loops.update(close_pairs=close_pairs_loop, distances=distances_loop)
+        _loops.update(close_pairs=close_pairs_loop, distances=distances_loop, rediffuse=rediffuse_loop)
     return _loops[name]  # type: ignore[no-any-return]

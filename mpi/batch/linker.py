@@ -1,8 +1,8 @@
 """Batch linkage: whole encoded files in, weighed pairs out, by the same rules as the index links one by one.
 
 Encodings are sorted by bucket, all pairs inside a bucket are compared, and each pair that is near on a channel or
-shares a number is compared on everything. Vectors lie in files that the system maps, so memory holds the pairs and
-one column of a channel at a time, not the population.
+shares a number is compared on everything. Vectors are re-keyed as the gateway does it and lie in files that the system
+maps, so memory holds the pairs and one column of a channel at a time, not the population.
 """
 
 from __future__ import annotations
@@ -10,28 +10,31 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mpi.batch.hamming import FAST, Places, Words, close_pairs, distances
+from mpi.batch.hamming import FAST, Places, Words, close_pairs, distances, rediffused
 from mpi.domain.identifiers import IdentifierKind
 from mpi.encoder.encoded_file import (
     KINDS,
     Columns,
     EncodedFileHeader,
+    Offsets,
     count_encoded,
     read_batches,
     read_header,
     to_columns,
 )
 from mpi.errors import InputRejected
+from mpi.linkage.rekeying import BUCKET_BYTES, NO_SECRET, Rekeying
 from mpi.linkage.scoring import MISSING, Evidence, PairScorer
 from mpi.rules import Comparison, Rules
 
 _PAIRS_AT_ONCE = 1 << 20
+_ROWS_AT_ONCE = 1 << 12
 _WORD_BYTES = 8
 Told = Callable[[str, int, int], None]
 """Told what is going on, how many of it are done, and how many there are."""
@@ -45,7 +48,8 @@ class Rows:
         records: record of each row.
         values: bucket token or number of each row, as a place in the sorted list of different ones.
         first: for each record the place of its first row; one more at the end.
-        words: packed vectors of a channel, one a row; empty for numbers.
+        words: packed vectors of a channel, one a row, re-keyed where another row shares the bucket; empty for
+            numbers.
     """
 
     records: Places
@@ -115,8 +119,16 @@ def _untold(_what: str, _done: int, _of: int) -> None:
 
 
 @contextmanager
-def population(paths: Sequence[Path], rules: Rules, told: Told = _untold) -> Iterator[Population]:
+def population(
+    paths: Sequence[Path], rules: Rules, told: Told = _untold, secret: bytes = NO_SECRET
+) -> Iterator[Population]:
     """Read encoded files; their vectors lie in a temporary folder until the block ends.
+
+    Args:
+        paths: encoded files.
+        rules: their profile, and how far the centre diffuses.
+        told: told of the progress.
+        secret: the gateway's; with it weights are those of the index to the last bit.
 
     Raises:
         ExtractUnreadable: a file is missing, damaged, or no encoded file.
@@ -128,7 +140,8 @@ def population(paths: Sequence[Path], rules: Rules, told: Told = _untold) -> Ite
         raise InputRejected(f"the files were encoded under different keys: {', '.join(sorted(epochs))}")
     total = sum(map(count_encoded, paths))
     with tempfile.TemporaryDirectory(prefix="mpi-link-") as name:
-        yield _read(paths, headers, rules, Path(name), total, told)
+        rekeying = Rekeying(secret, rules.profile.bits, rules.gateway, rediffused)
+        yield _read(paths, headers, rules, rekeying, Path(name), total, told)
 
 
 def link_pairs(held: Population, rules: Rules, told: Told = _untold, fast: bool = FAST) -> Pairs:
@@ -155,11 +168,17 @@ def _checked(path: Path, rules: Rules, header: EncodedFileHeader) -> EncodedFile
 
 
 def _read(
-    paths: Sequence[Path], headers: Sequence[EncodedFileHeader], rules: Rules, folder: Path, total: int, told: Told
+    paths: Sequence[Path],
+    headers: Sequence[EncodedFileHeader],
+    rules: Rules,
+    rekeying: Rekeying,
+    folder: Path,
+    total: int,
+    told: Told,
 ) -> Population:
     names = rules.profile.channel_names()
-    gathered = {name: _Gathered(folder / name, rules.profile.bits // 8) for name in names}
-    numbers = {kind: _Gathered(None, 0) for kind in rules.profile.tokens}
+    gathered = {name: _GatheredVectors(name, folder / name, rules.profile.bits // 8, rekeying) for name in names}
+    numbers = {kind: _Gathered() for kind in rules.profile.tokens}
     facilities = tuple(sorted({header.facility for header in headers}))
     facility, pointers, rows, done = [], [], [], 0
     for path, header in zip(paths, headers, strict=True):
@@ -173,45 +192,69 @@ def _read(
             _gather(columns, records, epochs, gathered, numbers)
             done += len(records)
             told("reading records", done, total)
+    channels = {}
+    for number, (name, each) in enumerate(gathered.items()):
+        told("re-keying vectors", number, len(gathered))
+        channels[name] = each.rows(done)
     return Population(
         facilities,
         np.concatenate(facility) if facility else np.empty(0, np.int32),
         pointers,
         np.concatenate(rows) if rows else np.empty(0, np.int64),
-        {name: each.rows(done) for name, each in gathered.items()},
+        channels,
         {kind: each.rows(done) for kind, each in numbers.items()},
     )
 
 
 class _Gathered:
-    """Rows of a channel or kind as they come, batch by batch."""
+    """Rows of a kind of number as they come, batch by batch."""
 
-    def __init__(self, path: Path | None, width: int) -> None:
+    def __init__(self) -> None:
         self._records: list[Places] = []
-        self._keys: list[npt.NDArray[np.void]] = []
-        self._path, self._width = path, width
-        self._file = path.open("wb") if path else None
+        self._keys: list[npt.NDArray[np.uint8]] = []
 
-    def add(self, records: Places, keys: npt.NDArray[np.uint8], vectors: npt.NDArray[np.uint8] | None = None) -> None:
+    def add(self, records: Places, keys: npt.NDArray[np.uint8]) -> None:
         # Half of a token is enough to tell a whole nation's apart, by chance and by design: they are keyed hashes.
         self._records.append(records)
-        self._keys.append(np.ascontiguousarray(keys[:, :16]).view("V16").reshape(-1))
-        if self._file and vectors is not None:
-            self._file.write(np.ascontiguousarray(vectors).tobytes())
+        self._keys.append(np.ascontiguousarray(keys[:, :BUCKET_BYTES]))
+
+    def keys(self) -> npt.NDArray[np.uint8]:
+        return np.concatenate([np.empty((0, BUCKET_BYTES), np.uint8), *self._keys])
 
     def rows(self, total: int) -> Rows:
         records = np.concatenate([np.empty(0, np.int64), *self._records])
-        keys = np.concatenate([np.empty(0, "V16"), *self._keys])
-        halves = keys.view("<u8").reshape(-1, 2)
-        values = _places_of(halves)
+        values = _places_of(self.keys().view("<u8"))
         first = np.searchsorted(records, np.arange(total + 1))
-        words: Words = np.empty((0, 0), np.uint64)
-        if self._file and self._path:
-            self._file.close()
-            if len(records):
-                shape = (len(records), self._width // _WORD_BYTES)
-                words = np.memmap(self._path, np.uint64, "r", shape=shape)
-        return Rows(records, values, first.astype(np.int64), words)
+        return Rows(records, values, first.astype(np.int64), np.empty((0, 0), np.uint64))
+
+
+class _GatheredVectors(_Gathered):
+    """Rows of a channel; their vectors go to a file."""
+
+    def __init__(self, channel: str, path: Path, width: int, rekeying: Rekeying) -> None:
+        super().__init__()
+        self._channel, self._path, self._width, self._rekeying = channel, path, width, rekeying
+        self._file = path.open("wb")
+
+    def add_vectors(self, records: Places, keys: npt.NDArray[np.uint8], vectors: npt.NDArray[np.uint8]) -> None:
+        self.add(records, keys)
+        self._file.write(np.ascontiguousarray(vectors).tobytes())
+
+    def rows(self, total: int) -> Rows:
+        self._file.close()
+        rows = super().rows(total)
+        if not len(rows.records):
+            return rows
+        vectors = np.memmap(self._path, np.uint8, "r+", shape=(len(rows.records), self._width))
+        keys = self.keys()
+        order, _ = bucket_order(rows)
+        for at in range(0, len(order), _ROWS_AT_ONCE):
+            part = order[at : at + _ROWS_AT_ONCE]
+            buckets = [key.tobytes() for key in keys[part]]
+            vectors[part] = self._rekeying.vectors([self._channel] * len(part), buckets, vectors[part])
+        vectors.flush()
+        shape = (len(rows.records), self._width // _WORD_BYTES)
+        return replace(rows, words=np.memmap(self._path, np.uint64, "r", shape=shape))
 
 
 def _places_of(halves: npt.NDArray[np.uint64]) -> Places:
@@ -229,25 +272,23 @@ def _gather(
     columns: Columns,
     records: Places,
     epochs: int,
-    channels: Mapping[str, _Gathered],
+    channels: Mapping[str, _GatheredVectors],
     numbers: Mapping[IdentifierKind, _Gathered],
 ) -> None:
     """Take the rows of the newest epoch: the first of each record's."""
-    for offsets, codes, words, into in (
-        (columns.channel_offsets, columns.channels, columns.channel_names, channels),
-        (columns.token_offsets, columns.token_kinds, KINDS, numbers),
-    ):
+
+    def rows_of(codes: npt.NDArray[np.int8], offsets: Offsets, code: int) -> tuple[Places, Places]:
         owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        for code, word in enumerate(words):
-            wanted = into.get(word)  # type: ignore[call-overload]  # kinds compare equal to their words
-            if wanted is None:
-                continue
-            at = np.flatnonzero((codes == code) & (owners % epochs == 0))
-            owner = records[owners[at] // epochs]
-            if into is channels:
-                wanted.add(owner, columns.buckets[at], columns.vectors[at])
-            else:
-                wanted.add(owner, columns.tokens[at])
+        at = np.flatnonzero((codes == code) & (owners % epochs == 0))
+        return at, records[owners[at] // epochs]
+
+    for code, name in enumerate(columns.channel_names):
+        at, owners = rows_of(columns.channels, columns.channel_offsets, code)
+        channels[name].add_vectors(owners, columns.buckets[at], columns.vectors[at])
+    for code, kind in enumerate(KINDS):
+        if IdentifierKind(kind) in numbers:
+            at, owners = rows_of(columns.token_kinds, columns.token_offsets, code)
+            numbers[IdentifierKind(kind)].add(owners, columns.tokens[at])
 
 
 def _near_on_channels(held: Population, rules: Rules, told: Told, fast: bool) -> Iterator[Places]:

@@ -173,10 +173,13 @@ def _rounded(probability: float) -> float:
 
 
 def calibrate(pairs: Pairs, model: Model) -> Calibration:
-    """How often pairs of a weight are of one person, from pairs whose national ids tell, with the ids hidden."""
+    """How often pairs of a weight are of one person, from pairs whose national ids tell, with the ids hidden.
+
+    Pairs that only the national id led to are left out: without it nobody would have weighed them.
+    """
     scorer = PairScorer(model)
     column = scorer.names.index(IdentifierKind.NATIONAL_ID.value)
-    told = pairs.evidence[:, column] != MISSING
+    told = (pairs.evidence[:, column] != MISSING) & scorer.found_without(pairs.evidence, IdentifierKind.NATIONAL_ID)
     agree = [level.name for level in model.comparisons[IdentifierKind.NATIONAL_ID.value].levels].index(AGREE)
     same = (pairs.evidence[told, column] == agree).astype(float)
     hidden = pairs.evidence[told].copy()

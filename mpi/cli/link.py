@@ -22,12 +22,21 @@ from mpi.encoder.keys import load_key_ring
 from mpi.encoder.tokens import PointerBox
 from mpi.errors import InputRejected
 from mpi.linkage.clustering import Clustering, Graph, cluster
+from mpi.linkage.rekeying import NO_SECRET
 from mpi.linkage.scoring import MISSING
 from mpi.rules import Model, load_rules, rule_file
+from mpi.service.keys import read_service_keys
 
 
 def run(
-    files: Sequence[Path], rules: str, out: Path, keys: Sequence[Path], pairs_out: Path | None, *, as_json: bool
+    files: Sequence[Path],
+    rules: str,
+    out: Path,
+    keys: Sequence[Path],
+    pairs_out: Path | None,
+    service_key: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Link files and write who belongs together.
 
@@ -38,6 +47,7 @@ def run(
             rings opens its pointer, else its facility and pointer.
         keys: key rings whose pointers are opened.
         pairs_out: Parquet file for every pair that was weighed, with its evidence.
+        service_key: the centre's key file, with which weights are those of its index to the last bit.
         as_json: print figures for a script.
 
     Raises:
@@ -45,8 +55,9 @@ def run(
     """
     loaded = load_rules(rule_file(rules))
     rings = [load_key_ring(folder).pointer_secret for folder in keys]
+    secret = NO_SECRET if service_key is None else read_service_keys(service_key).gateway
     begun = time.monotonic()
-    with progress("linking", None, quiet=as_json) as shown, population(files, loaded, shown.step) as held:
+    with progress("linking", None, quiet=as_json) as shown, population(files, loaded, shown.step, secret) as held:
         pairs = link_pairs(held, loaded, shown.step)
         clustering = cluster(
             graph_of(held, pairs, loaded.model), loaded.model.decision.most_members, loaded.model.decision.strangers
@@ -91,7 +102,9 @@ def graph_of(held: Population, pairs: Pairs, model: Model) -> Graph:
         for kind in model.decision.veto
         if kind in held.numbers
     }
-    return Graph(len(held), pairs.left, pairs.right, pairs.weight, pairs.by_number | pairs.by_anchor, only_one)
+    rank = np.empty(len(held), np.int64)
+    rank[np.array(sorted(range(len(held)), key=held.pointers.__getitem__), np.int64)] = np.arange(len(held))
+    return Graph(len(held), pairs.left, pairs.right, pairs.weight, pairs.by_number | pairs.by_anchor, only_one, rank)
 
 
 def _record_ids(held: Population, rings: Sequence[bytes]) -> list[str]:

@@ -13,24 +13,46 @@ import typer
 
 from mpi.batch.linker import link_pairs, population
 from mpi.batch.rule_writing import with_model
-from mpi.batch.training import train, weights_table
+from mpi.batch.training import calibrate, train, weights_table
+from mpi.batch.training_page import render_html
 from mpi.cli.progress import progress
+from mpi.cli.reporting import check_page, write_page
 from mpi.domain.identifiers import IdentifierKind
 from mpi.encoder.encoded_file import whole_file
 from mpi.errors import InputRejected
 from mpi.rules import load_rules, rule_file
 
 
-def run(files: Sequence[Path], rules: str, out: Path, note: str, *, as_json: bool) -> None:
+def run(
+    files: Sequence[Path],
+    rules: str,
+    out: Path,
+    note: str,
+    report: Path | None = None,
+    calibrate_on: Sequence[Path] = (),
+    *,
+    as_json: bool,
+) -> None:
     """Train and write a new rule file; a released file is never edited.
 
+    Args:
+        files: encoded files.
+        rules: rule file to begin with, or the name of one that is shipped.
+        out: rule file to write.
+        note: what the files were, for the provenance.
+        report: page to write, of the weights and of what they mean.
+        calibrate_on: encoded files of people as dense as those who will be linked; none for `files` themselves.
+        as_json: print figures for a script.
+
     Raises:
-        InputRejected: a file or the rule file is unusable, or `out` is there already.
+        InputRejected: a file or the rule file is unusable, `out` is there already, or the page cannot be written.
     """
     path = rule_file(rules)
     loaded = load_rules(path)
     if out.exists():
         raise InputRejected(f"--out: {out} is there already; a rule file is never edited")
+    if report is not None:
+        check_page(report, (*files, path, out))  # before the work, not after it
     begun = time.monotonic()
     with progress("training", None, quiet=as_json) as shown, population(files, loaded, shown.step) as held:
         pairs = link_pairs(held, loaded, shown.step)
@@ -45,7 +67,16 @@ def run(files: Sequence[Path], rules: str, out: Path, note: str, *, as_json: boo
         f"{trained.rounds} rounds, {records:,} records, {today}; thresholds as in {path.stem}"
         + (f"; {note}" if note else "")
     )
-    model = replace(trained.model, provenance=provenance)
+    model = trained.model
+    if calibrate_on:
+        with (
+            progress("calibrating", None, quiet=as_json) as shown,
+            population(calibrate_on, loaded, shown.step) as held,
+        ):
+            pairs = link_pairs(held, replace(loaded, model=model), shown.step)
+            model = replace(model, calibration=calibrate(pairs, model))
+            provenance += f"; calibrated on {len(held):,} records of their own"
+    model = replace(model, provenance=provenance)
     try:
         text = with_model(path.read_text(encoding="utf-8"), model)
         with whole_file(out) as partial:
@@ -55,6 +86,8 @@ def run(files: Sequence[Path], rules: str, out: Path, note: str, *, as_json: boo
     except OSError as error:
         raise InputRejected(f"{out}: cannot be written ({error.strerror})") from None
     written = load_rules(out).model
+    if report is not None:
+        write_page(report, render_html(out.stem, records, loaded.model, written))
     table = weights_table(written)
     if as_json:
         figures = {"records": records, "seconds": round(time.monotonic() - begun, 2), "provenance": provenance}

@@ -33,6 +33,7 @@ class Graph:
         weight: match weight of each pair, bits.
         links: whether the pair carries a link.
         only_one: for each kind of number of which a person has one: the records that have it, and which number.
+        rank: place of each record in an order that is the record's own and not that of the files: it settles ties.
     """
 
     total: int
@@ -41,6 +42,7 @@ class Graph:
     weight: npt.NDArray[np.float64]
     links: npt.NDArray[np.bool_]
     only_one: Mapping[str, tuple[Places, Places]]
+    rank: Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ def _settle(
     for one, other, bits in zip(left, right, weight, strict=True):
         held[one].across[other] = held[other].across[one] = (bits, 1)
     linking = pairs[graph.links[pairs]]
-    order = np.lexsort((graph.right[linking], graph.left[linking], -graph.weight[linking]))
+    ranks = graph.rank[graph.left[linking]], graph.rank[graph.right[linking]]
+    order = np.lexsort((np.maximum(*ranks), np.minimum(*ranks), -graph.weight[linking]))
     for pair in linking[order].tolist():
         one, other = name[int(graph.left[pair])], name[int(graph.right[pair])]
         if one == other:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from mpi.batch.population import generate
 from mpi.domain.identifiers import IdentifierKind
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.encoder.demographics import normalize
-from mpi.encoder.encoded_file import encoded_schema, read_numbered, to_batch, write_encoded
+from mpi.encoder.encoded_file import encoded_schema, read_header, read_numbered, to_batch, write_encoded
 from mpi.encoder.encoder import Encoder
 from mpi.encoder.keys import KeyRing, new_key_ring
 from mpi.encoder.sources import SourceRow, fhir, person43
@@ -27,7 +28,8 @@ from mpi.linkage.decision import Decider
 from mpi.linkage.fellegi_sunter import Features, Score, weigh
 from mpi.linkage.scoring import MISSING
 from mpi.rules import Rules
-from tests.building import TODAY, encoded, raw, th_v1
+from mpi.service.gateway import Gateway
+from tests.building import GATEWAY_SECRET, TODAY, encoded, raw, th_v1
 
 PERSONS = 250
 
@@ -55,8 +57,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def records(files: list[Path]) -> list[EncodedRecord]:
-    return [record for path in files for batch in read_numbered(path) for _, record in batch]
+def records(files: list[Path], rules: Rules) -> list[EncodedRecord]:
+    """The records as the index holds them."""
+    gateway = Gateway(GATEWAY_SECRET, rules, read_header(files[0]).key_epochs)
+    return [gateway.record(record) for path in files for batch in read_numbered(path) for _, record in batch]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +70,7 @@ def rules() -> Rules:
 
 @pytest.fixture(scope="module")
 def linked(files: list[Path], rules: Rules) -> Iterator[tuple[Population, Pairs]]:
-    with population(files, rules) as held:
+    with population(files, rules, secret=GATEWAY_SECRET) as held:
         yield held, link_pairs(held, rules)
 
 
@@ -138,7 +142,7 @@ def test_every_pair_is_weighed_as_one_by_one(linked, records, rules):
 def test_compiled_loops_find_the_same(linked, rules, files):
     """With and without compiled loops the pairs are the same."""
     pytest.importorskip("numba", reason="the extra `fast` is not installed")
-    with population(files, rules) as held:
+    with population(files, rules, secret=GATEWAY_SECRET) as held:
         plain = link_pairs(held, rules, fast=False)
         compiled = link_pairs(held, rules, fast=True)
     for one, other in ((plain, compiled), (linked[1], compiled)):
@@ -182,13 +186,9 @@ def test_files_of_other_keys_or_profiles_are_refused(tmp_path, rules):
     paths = [write(tmp_path / f"{n}.parquet", ring, "10661", [(2, "1", person)]) for n, ring in enumerate(rings)]
     with pytest.raises(InputRejected, match="different keys"), population(paths, rules):
         pass
-    latin = Rules(type(rules.profile)(**{**_fields(rules.profile), "digest": b"\0" * 32}), rules.model)
+    latin = replace(rules, profile=replace(rules.profile, digest=bytes(32)))
     with pytest.raises(InputRejected, match="profile"), population(paths[:1], latin):
         pass
-
-
-def _fields(profile: object) -> dict[str, object]:
-    return {name: getattr(profile, name) for name in type(profile).__slots__}
 
 
 def test_nothing_and_nobody(tmp_path, rules):
@@ -215,7 +215,7 @@ def test_the_order_of_files_changes_nothing(files, linked, rules):
             )
         }
 
-    with population(shuffled, rules) as held:
+    with population(shuffled, rules, secret=GATEWAY_SECRET) as held:
         assert named(held, link_pairs(held, rules)) == named(*linked)
 
 

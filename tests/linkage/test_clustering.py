@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,6 +26,7 @@ def graph(total: int, pairs: list[Pair], numbers: dict[int, int] | None = None) 
         np.array(weight, float),
         np.array(links, bool),
         {"national_id": (np.array(list(owners), np.int64), np.array(list(owners.values()), np.int64))},
+        np.arange(total),
     )
 
 
@@ -77,6 +80,20 @@ def test_a_group_never_outgrows_its_limit():
     made = cluster(graph(8, pairs), 5, STRANGERS)
     assert max(map(len, groups(made))) <= 5
     assert set(made.why) == {"members"}
+
+
+def test_ties_are_settled_by_the_records_and_not_by_their_order():
+    """A record as near to either of two people goes to the same one, however the records are numbered."""
+
+    def made(names: list[int]) -> set[frozenset[int]]:
+        at = {record: place for place, record in enumerate(names)}
+        pairs = sorted((min(at[a], at[b]), max(at[a], at[b])) for a, b in ((0, 1), (1, 2)))
+        left, right = (np.array(side) for side in zip(*pairs, strict=True))
+        numbers = np.array([at[0], at[2]]), np.array([7, 8])
+        tied = Graph(3, left, right, np.full(2, 30.0), np.ones(2, bool), {"national_id": numbers}, np.array(names))
+        return {frozenset(names[place] for place in group) for group in groups(cluster(tied, 60, STRANGERS))}
+
+    assert len({frozenset(made(list(order))) for order in permutations(range(3))}) == 1
 
 
 def test_nobody():
