@@ -1,7 +1,8 @@
 """How much a thief could re-identify: ``python benchmarks/privacy.py [--small] [--json FILE] [--plot FILE]``.
 
-The thief holds the register in clear and attacks what the index keeps: vectors of one bucket, with nobody or some
-persons known; the files of a centre that the service itself wrote; and, for comparison, what the running matcher sees.
+The thief holds the register in clear, or a facility's key as well, and attacks what the index keeps: vectors of one
+bucket, with nobody or some persons known; the files of a centre that the service itself wrote; and, for comparison,
+what the running matcher sees.
 The table gives the share of attacked records that were matched to the right person, beside the share that a blind guess
 gives. The attacks must win where they are known to win, against encodings that nobody should use, or the run fails.
 
@@ -24,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attacks import files, frequency, nation, rekeyed, structure
+from attacks import files, frequency, graph, nation, rekeyed, structure
+from attacks.assignment import greedy
 from attacks.bucket import ATTACKS, KEY_ATTACKS, LARGE, MARGINS, run
-from attacks.encodings import Encoding, draws, exact, filters, of_channel, spins, with_hashes
+from attacks.encodings import Encoding, as_sent, draws, exact, filters, of_channel, spins, with_gateway, with_hashes
 from attacks.people import NOISE, TWICE, scene
 from attacks.score import wilson
 
@@ -34,7 +36,7 @@ from mpi.rules import Rules, load_rules, rule_file
 
 RULES = "th-v1"
 PACKAGES = ("thai-mpi", "numpy", "pythainlp")
-SPARSE_HASHES = 10
+SPARSE_HASHES = 8
 LIVE, FILES, KEY = "live matcher", "stolen files", "files and facility key"
 VECTORS = "vectors of a bucket"
 JOINED = ("AC", "AD", "AE", "BC", "BDE")
@@ -70,7 +72,7 @@ class Figure:
     attacked: int
     chance: float
     seconds: float
-    runs: int = 1
+    runs: int = 0
     more: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -96,14 +98,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which buckets are attacked: encodings by name, sizes, known persons, overlaps, runs, and which attacks."""
+    """Which buckets are attacked: encodings by name, sizes, known persons, overlaps, runs; by all attacks or some."""
 
     encodings: tuple[str, ...]
     sizes: tuple[int, ...]
     known: tuple[int, ...] = (0, 5, 20)
     overlaps: tuple[float, ...] = (1.0,)
     people: int = 1000
-    attacks: tuple[str, ...] = (*ATTACKS, *MARGINS)
+    attacks: tuple[str, ...] = ()
     key: bool = False
 
     def runs(self, size: int) -> int:
@@ -115,37 +117,52 @@ Setting = tuple[float, float, tuple[int, ...]]
 """Share of the people who are in the index, share of records with something wrong, and known persons."""
 EXACT, WRONG, PARTIAL = (1.0, 0.0, (20,)), (1.0, 0.05, (20, 100)), (0.3, 0.05, (20, 100))
 WHOLLY = (1.0, 0.0, ())
+WEAK_GATEWAY = 2
+CHANNELS = tuple(f"{RULES} {name}" for name in ("A", "B", "C", "D", "J", "S", "H", "N"))
+LARGE_CHANNELS = CHANNELS[:4]
 SMALL = (
     Plan(("th-v1 A", "CLK", "fields", "sparse"), (100, 300), (0, 20), people=200),
     Plan(("th-v1 B", "th-v1 D"), (300,), (20,), people=300),
     Plan(("th-v1 A",), (300,), (20,), (0.5,), people=300),
-    Plan(("th-v1 A",), (100,), (0, 5), people=100, attacks=KEY_ATTACKS, key=True),
+    Plan(("th-v1 A",), (100,), (0, 5), people=100, key=True),
+    Plan(("as sent",), (300,), (20,), people=300),
+    Plan(("weak gateway",), (100,), (20,), people=100, attacks=("table",), key=True),
 )
 WHOLE = (
-    Plan(("th-v1 A", "th-v1 B", "th-v1 D"), (50, 100, 300)),
-    Plan(("CLK", "fields", "sparse"), (50, 100, 300), (0, 20)),
-    Plan(("th-v1 A",), (50, 100, 300), (0, 5, 20), (1.0, 0.5, 0.3), attacks=KEY_ATTACKS, key=True),
-    Plan(("th-v1 C", "th-v1 E"), (100, 300), (20,)),
-    Plan(("th-v1 A", "sparse"), (100, 300), (20,), (0.5, 0.3)),
-    Plan(("th-v1 A",), (1000,), (0, 5, 20)),
-    Plan(("th-v1 B", "th-v1 D"), (1000,), (20,)),
-    Plan(("CLK", "fields", "sparse"), (1000,), (0,)),
-    Plan(("th-v1 A",), (1000,), (20,), (0.5, 0.3)),
+    Plan(LARGE_CHANNELS, (300,), (20,)),
+    Plan(LARGE_CHANNELS, (300,), (20,), key=True),
+    Plan(CHANNELS[4:], (300,), (20,)),
+    Plan(CHANNELS[4:], (300,), (20,), key=True),
+    Plan(CHANNELS, (100,), (20,)),
+    Plan(CHANNELS, (100,), (20,), key=True),
+    Plan(("weak gateway",), (100,), (20,), people=100, attacks=("table",), key=True),
+    Plan(("as sent",), (100, 300), (0, 20), people=300),
+    Plan(LARGE_CHANNELS, (300,), (40,), people=300, attacks=("table",), key=True),
+    Plan(("CLK", "fields", "sparse"), (100, 300), (0, 20)),
+    Plan(CHANNELS, (100, 300), (0, 5)),
+    Plan(CHANNELS, (100, 300), (0, 5), key=True),
+    Plan(LARGE_CHANNELS, (1000,), (20,)),
+    Plan(("th-v1 A", "sparse"), (300,), (20,), (0.5, 0.3)),
+    Plan(("th-v1 A",), (300,), (20,), (0.5, 0.3), key=True),
 )
 LARGEST = (
-    Plan(("th-v1 A",), (5000,), (20,), attacks=("weight", "pattern", *MARGINS)),
+    Plan(LARGE_CHANNELS, (1000,), (0, 5)),
+    Plan(LARGE_CHANNELS, (1000,), (20,), attacks=("graph", "mean field", "pattern", *MARGINS), key=True),
+    Plan(("CLK", "fields", "sparse"), (1000,), (0,)),
+    Plan(("th-v1 A",), (1000,), (20,), (0.5, 0.3)),
+    Plan(("th-v1 A",), (5000,), (20,), attacks=("weight", "pattern", "mean field", *MARGINS)),
     Plan(("CLK",), (5000,), (0,), attacks=("weight", "graph")),
-    Plan(("th-v1 B", "th-v1 D"), (5000,), (20,), attacks=("pattern", *MARGINS)),
-    Plan(("th-v1 A",), (5000,), (20,), attacks=("graph", "mean field")),
 )
 
 
 def encodings(rules: Rules) -> dict[str, Encoding]:
     """Everything that is attacked, by the name that the table shows."""
-    shipped = {f"{RULES} {name}": of_channel(rules.profile, name) for name in ("A", "B", "C", "D", "E")}
-    sparse = of_channel(with_hashes(rules.profile, "A", SPARSE_HASHES), "A")
+    shipped = {f"{RULES} {each.name}": of_channel(rules, each.name) for each in rules.profile.channels if each.features}
     both, apart = [["given", "family"]], [["given"], ["family"]]
-    return {**shipped, "sparse": sparse, "CLK": filters(both, 10, 1024), "fields": filters(apart, 10, 512)}
+    weak = of_channel(with_gateway(rules, WEAK_GATEWAY), "A")
+    sparse = of_channel(with_hashes(with_gateway(rules, 2 * WEAK_GATEWAY), "A", SPARSE_HASHES), "A")
+    plain = {"CLK": filters(both, 10, 1024), "fields": filters(apart, 10, 512)}
+    return {**shipped, "sparse": sparse, "weak gateway": weak, "as sent": as_sent(rules, "A"), **plain}
 
 
 def described(encoding: Encoding, seed: int) -> dict[str, Any]:
@@ -156,10 +173,10 @@ def described(encoding: Encoding, seed: int) -> dict[str, Any]:
     ]
     return {
         "bits": encoding.bits,
-        "diffusion": encoding.diffusion,
+        "diffusions": encoding.diffusions,
         "hashes": [{each.field: each.hashes for each in layer} for layer in encoding.layers],
         "mean_fill": fills,
-        "bucket": list(encoding.shared) if encoding.profile else "none: one key for all",
+        "bucket": list(encoding.shared) if encoding.rules else "none: one key for all",
     }
 
 
@@ -178,7 +195,8 @@ def _pooled(
 ) -> Iterator[Figure]:
     pooled: dict[str, Figure] = {}
     view = KEY if plan.key else VECTORS
-    attacks = [attack for attack in plan.attacks if known or attack != "pattern"]  # there is nothing to learn from
+    every = (*(KEY_ATTACKS if plan.key else ATTACKS), *MARGINS)
+    attacks = [attack for attack in plan.attacks or every if known or attack != "pattern"]  # nothing to learn from
     for number in range(plan.runs(size)):
         for each in run(encoding, size, known, overlap, seed + number, attacks, plan.key):
             figure = pooled.setdefault(
@@ -193,7 +211,6 @@ def _pooled(
                     0,
                     0,
                     1 / (size - known),
-                    0,
                     0,
                 ),
             )
@@ -216,7 +233,7 @@ def tokens(people: int, seed: int) -> Iterator[Figure]:
     guessed = frequency.somebody(guess, values, seed)
     figure = Figure(
         "tokens of names", "frequency", "given name, one key", people, 0, 1.0,
-        int((guessed == found.truth).sum()), len(guess), 1 / people, time.perf_counter() - begun,
+        int((guessed == found.truth).sum()), len(guess), 1 / people, time.perf_counter() - begun, 1,
     )  # fmt: skip
     figure.more = {"name right": float((guess == values[found.truth]).mean()), "by chance": 1 / len(set(values))}
     yield figure
@@ -229,26 +246,35 @@ def centre(rules: Rules, people: int, days: int, seed: int) -> Iterator[Figure]:
             theft = files.steal(rules, people, days, overlap, noise, seed, Path(folder))
         name = f"{RULES}, {days} days"
         yield from _structure(theft.live(), theft.register, theft.truth, people, name, (overlap, noise, ()), seed)
-        yield _with_key(theft, name, overlap, noise)
+        yield from _with_key(theft, rules.gateway[rules.profile.channels[0].name], name, overlap, noise)
 
 
-def _with_key(theft: files.Theft, name: str, overlap: float, noise: float) -> Figure:
-    """Attack the first channel of stolen files with a facility's key, bucket by bucket, nobody known."""
-    begun = time.perf_counter()
+def _with_key(theft: files.Theft, diffusion: int, name: str, overlap: float, noise: float) -> Iterator[Figure]:
+    """Attack the first channel of stolen files with a facility's key, nobody known: find each bucket, then read it."""
     names, clear = theft.names[0], theft.register[0]
     seen, sent = spins(theft.vectors), spins(theft.sent)
+    rows = [np.flatnonzero(names == bucket) for bucket in np.unique(names)]
     groups = [np.flatnonzero(clear.buckets == bucket) for bucket in range(clear.size)]
-    right = found = 0
-    for bucket in np.unique(names):
-        rows = np.flatnonzero(names == bucket)
-        place, guess = rekeyed.attack([exact(seen[rows], sent[group]) for group in groups], theft.people)
-        truth = theft.truth[theft.numbers[0][rows]]
-        found += bool(place >= 0 and np.isin(truth, clear.owners[groups[place]]).all())
-        right += int(((guess >= 0) & (clear.owners[groups[place][guess]] == truth)).sum())
-    figure = Figure(KEY, "distances", name, theft.people, 0, overlap, right, len(names), 1 / theft.people, 0)
-    figure.seconds = time.perf_counter() - begun
-    figure.more = {"noise": noise, "bucket right": found / len(np.unique(names))}
-    return figure
+    share = len(names) / len(clear.owners)
+    answers = [theft.truth[theft.numbers[0][each]] for each in rows]
+    for attack, sizes in (("similarities", False), ("and sizes", True)):
+        begun = time.perf_counter()
+        likely = rekeyed.likelihoods(
+            [seen[each] for each in rows], [sent[group] for group in groups], diffusion, share, sizes
+        )
+        right = found = 0
+        for bucket, place in enumerate(greedy(likely)):
+            group = groups[place]
+            found += bool(np.isin(answers[bucket], clear.owners[group]).mean() > 0.5)
+            guess = graph.attack([exact(seen[rows[bucket]], sent[group], diffusion)])
+            right += int((np.where(guess >= 0, clear.owners[group[guess]], -1) == answers[bucket]).sum())
+        figure = Figure(KEY, attack, name, theft.people, 0, overlap, right, len(names), 1 / theft.people, 0, 1)
+        figure.seconds = time.perf_counter() - begun
+        inside = float(np.mean([1 / len(group) for group in groups]))
+        figure.more = {
+            "noise": noise, "bucket right": found / len(rows), "by chance": 1 / len(groups), "inside by chance": inside,
+        }  # fmt: skip
+        yield figure
 
 
 def slice_of_nation(rules: Rules, people: int, years: int, seed: int, *settings: Setting) -> Iterator[Figure]:
@@ -282,8 +308,9 @@ def _structure(
     ) -> Figure:
         right, guessed = int((guess == persons).sum()), int((guess >= 0).sum())
         made = Figure(
-            view, attack, name, people, known, overlap, right, len(persons), 1 / people, time.perf_counter() - begun
-        )
+            view, attack, name, people, known, overlap, right, len(persons), 1 / people,
+            time.perf_counter() - begun, 1,
+        )  # fmt: skip
         made.more = {"noise": noise, "precision": right / guessed if guessed else 0.0}
         return made
 
@@ -324,6 +351,8 @@ def must_win(figures: Sequence[Figure]) -> list[str]:
         ("graph", "fields", VECTORS, 300, 0.9),
         ("mean field", "sparse", VECTORS, 300, 0.9),
         ("pattern", "CLK", VECTORS, 300, 0.5),
+        ("mean field", "as sent", VECTORS, 300, 0.9),
+        ("table", "weak gateway", KEY, 100, 0.9),
         ("refinement", "", LIVE, 0, 0.5),
     ]
     failed = []
@@ -347,13 +376,13 @@ def must_win(figures: Sequence[Figure]) -> list[str]:
 
 
 def strongest(
-    figures: Sequence[Figure], encoding: str, known: int, attacks: Sequence[str]
+    figures: Sequence[Figure], view: str, encoding: str, known: int, attacks: Sequence[str]
 ) -> tuple[list[int], list[float]]:
     """Best rate of some attacks on whole buckets by bucket size."""
     fit = [
         each
         for each in figures
-        if each.view == VECTORS and each.overlap == 1 and each.attack in attacks
+        if each.view == view and each.overlap == 1 and each.attack in attacks
         and each.encoding == encoding and each.known == known
     ]  # fmt: skip
     sizes = sorted({each.size for each in fit})
@@ -369,23 +398,26 @@ def plot(figures: Sequence[Figure], path: Path, quality: Path | None) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    panels = pyplot.subplots(1, 3 if quality else 2, figsize=(15 if quality else 11, 4.6), sharey=True)[1]
-    names = sorted({each.encoding for each in figures if each.view == VECTORS})
-    for axes, known in zip(panels, (0, 20), strict=False):
+    shown = ((VECTORS, 0, ATTACKS), (VECTORS, 20, ATTACKS), (KEY, 20, KEY_ATTACKS))
+    count = len(shown) + bool(quality)
+    panels = pyplot.subplots(1, count, figsize=(5 * count, 4.6), sharey=True)[1]
+    names = sorted({each.encoding for each in figures if each.view in (VECTORS, KEY) and each.attack in MARGINS})
+    for axes, (view, known, attacks) in zip(panels, shown, strict=False):
         for number, name in enumerate(names):
-            colour = f"C{number}"
-            sizes, rates = strongest(figures, name, known, ATTACKS)
-            axes.plot(sizes, np.maximum(rates, 1e-4), "o-", color=colour, label=name)
-            sizes, rates = strongest(figures, name, known, MARGINS)
+            colour = f"C{number % 10}"
+            line = "o-" if number < 10 else "s--"
+            sizes, rates = strongest(figures, view, name, known, attacks)
+            axes.plot(sizes, np.maximum(rates, 1e-4), line, color=colour, label=name)
+            sizes, rates = strongest(figures, view, name, known, MARGINS)
             axes.plot(sizes, np.maximum(rates, 1e-4), ":", color=colour, linewidth=1)
         axes.plot([50, 5000], [1 / 50, 1 / 5000], "k--", linewidth=1, label="chance")
         axes.set(xscale="log", yscale="log", ylim=(8e-5, 1.3), xlabel="people in the bucket")
-        axes.set_title(f"strongest attack, {known} persons known (dotted: the margin)", fontsize=9)
+        axes.set_title(f"{view}, {known} known: strongest attack (dotted: margin)", fontsize=9)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("share re-identified")
     panels[0].legend(fontsize=8)
     if quality:
-        frontier(panels[2], figures, json.loads(quality.read_text(encoding="utf-8")))
+        frontier(panels[-1], figures, json.loads(quality.read_text(encoding="utf-8")))
     panels[0].figure.tight_layout()
     panels[0].figure.savefig(path, dpi=130, metadata={"Software": None})
 
@@ -393,7 +425,7 @@ def plot(figures: Sequence[Figure], path: Path, quality: Path | None) -> None:
 def frontier(axes: Any, figures: Sequence[Figure], quality: dict[str, float], size: int = 300, known: int = 20) -> None:
     """Draw what privacy costs: re-identification in buckets of one size against the linkage F1 of each encoding."""
     for name, f1 in quality.items():
-        sizes, rates = strongest(figures, name, known, ATTACKS)
+        sizes, rates = strongest(figures, VECTORS, name, known, ATTACKS)
         if size in sizes:
             rate = max(rates[sizes.index(size)], 1e-4)
             axes.plot([f1], [rate], "o")
@@ -411,7 +443,7 @@ def earlier(path: Path) -> list[Figure]:
 
 
 def measure(small: bool, rules: Rules, seed: int) -> Iterator[Figure]:
-    """Run everything, the quick parts first."""
+    """Run everything, the quick and the decisive parts first."""
     yield from tokens(2000 if small else 5000, seed)
     yield from centre(rules, 1500 if small else 3000, 10 if small else 20, seed)
     yield from slice_of_nation(rules, 20_000, 3, seed, EXACT, WRONG)
@@ -429,6 +461,7 @@ def main() -> None:
     parser.add_argument(
         "--seed", type=int, default=1, help="of people, slips, and keys but those of facilities in files"
     )
+    parser.add_argument("--rules", default=RULES, help="rule file whose channels are attacked, by name or path")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them")
     parser.add_argument("--quality", type=Path, metavar="FILE", help='JSON such as {"th-v1 A": 0.97}, for the plot')
@@ -437,7 +470,7 @@ def main() -> None:
     if asked.figures:
         plot(earlier(asked.figures), asked.plot or asked.figures.with_suffix(".png"), asked.quality)
         return
-    rules = load_rules(rule_file(RULES))
+    rules = load_rules(rule_file(asked.rules))
     print(
         f"{'attacker sees':<23} {'attack':<17} {'encoding':<22} {'people':>8} {'known':>5} {'there':>5} "
         f"{'rate':>7} {'95 % interval':<16} {'chance':>7} {'seconds':>7}"
@@ -458,6 +491,7 @@ def main() -> None:
                     **{name: metadata.version(name) for name in PACKAGES},
                 },
                 "profile": {"name": rules.profile.name, "digest": rules.profile.digest.hex()},
+                "gateway": dict(rules.gateway),
                 "slips": NOISE,
                 "second_records": TWICE,
                 "mean_field_one_variance_above": LARGE,

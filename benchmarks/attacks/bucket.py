@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from . import frequency, graph, meanfield, pattern, rekeyed, weight
+from . import frequency, graph, meanfield, pattern, table, weight
 from .assignment import Known
 from .duplicates import merged
 from .encodings import Encoding, View, encode, views, views_with_facility_key
@@ -19,8 +19,8 @@ Numbers = npt.NDArray[np.int64]
 
 ATTACKS = ("frequency", "weight", "graph", "mean field", "pattern")
 """What a thief can do."""
-KEY_ATTACKS = ("distances", "pattern")
-"""What a thief with a facility's key does."""
+KEY_ATTACKS = ("weight", "graph", "mean field", "pattern", "table")
+"""What a thief with a facility's key does; the table attack begins where enough persons are known."""
 MARGINS = ("truth-started", "all others known")
 """What no thief can do: how much is there to be found by a better search, or by one who knows nearly everybody."""
 LARGE = 2000
@@ -60,7 +60,7 @@ def run(
     Args:
         encoding: how it is encoded.
         size: people of the register who belong to it.
-        known: persons whose records the attacker knows.
+        known: persons whose records the attacker knows, people that are recorded just as the register has them.
         overlap: share of the people who are in the index.
         seed: of the people, the keys and the slips.
         attacks: names from `ATTACKS` and `MARGINS`; `KEY_ATTACKS` with a facility's key.
@@ -70,7 +70,8 @@ def run(
     """
     bucket = scene(size, seed, encoding.shared, overlap, noise, twice)
     seen = (views_with_facility_key if facility_key else views)(encoding, bucket, seed)
-    persons = np.unique(bucket.truth)
+    slips = [fields != bucket.register[place] for fields, place in zip(bucket.records, bucket.truth, strict=True)]
+    persons = np.setdiff1d(bucket.truth, bucket.truth[slips])
     chosen = np.random.default_rng((seed, 11)).permutation(persons)[:known]
     rows = np.flatnonzero(np.isin(bucket.truth, chosen))
     told = (rows, bucket.truth[rows])
@@ -80,11 +81,13 @@ def run(
     attacked = ~np.isin(bucket.truth, chosen)
     outcomes = []
     for attack in attacks:
+        if attack == "table" and not table.feasible(encoding.bits, encoding.diffusions[-1], len(anchors[0])):
+            continue
         begun = time.perf_counter()
         if attack == "frequency":
             guess = _by_frequency(encoding, bucket, seed)
-        elif attack == "distances":
-            guess = rekeyed.attack(seen, seed)[1]
+        elif attack == "table":
+            guess = table.attack(groups[0], encoding.diffusions[-1], anchors)[group]
         else:
             guess = _guess(attack, groups, anchors, truth)[group]
         right = int((guess == bucket.truth)[attacked].sum())

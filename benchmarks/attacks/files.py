@@ -122,8 +122,8 @@ def _register(
     rules: Rules, written: Sequence[RawDemographics], today: datetime.date, at_rest: bytes, folder: Path
 ) -> Epoch:
     ring = new_key_ring(folder / "keys")
-    gateway = Gateway(hmac.digest(b"gateway", at_rest, "sha256"), rules.profile, [ring.current.name])
-    store, index = open_sqlite(folder / "store.db", at_rest, rules.profile.digest), Index(folder / "index", at_rest)
+    gateway = Gateway(hmac.digest(b"gateway", at_rest, "sha256"), rules, [ring.current.name])
+    store, index = open_sqlite(folder / "store.db", at_rest, rules.stored_digest), Index(folder / "index", at_rest)
     try:
         registry = Registry(gateway, store, index, Matching(rules.profile, rules.model), rules.model.digest)
         encoder = Encoder(rules.profile, ring, FACILITY, today)

@@ -92,11 +92,18 @@ def scene(
     """
 
     def fits(person: Person) -> bool:
-        return "birth_date" not in shared or (person.sex == "2" and 1970 <= person.birth.year < 1995)
+        if "birth_date" not in shared:
+            return True
+        suits = "sex" not in shared or person.sex == "2"
+        return suits and 1970 <= person.birth.year < 1995
 
-    people, model = thais(size, seed, fits)
+    alike = [name for name in ("given", "family") if f"{name}_skeleton" in shared]
+    people, model = thais(max(size, CHUNK) if alike else size, seed, fits)
     today = model["model"]["reference_date"]
     dice, slips = Dice(seed, _CLERKS), Slips(model)
+    for name in alike:
+        _of_one_skeleton(people, name, [derived(person, today)[f"{name}_skeleton"] for person in people], dice)
+    people = people[:size]
     register = [derived(person, today) for person in people]
     common = {field: register[0][field] for field in shared}
     if "given_skeleton" in shared:
@@ -117,6 +124,14 @@ def scene(
         [records[place] for place in order],
         np.array([truth[place] for place in order], np.int64),
     )
+
+
+def _of_one_skeleton(people: Sequence[Person], name: str, skeletons: Sequence[str], dice: Dice) -> None:
+    """Give everybody a name of the commonest skeleton, the names as common as they are among those who have it."""
+    most = max(sorted(set(skeletons)), key=skeletons.count)
+    names = [getattr(person, name) for person, skeleton in zip(people, skeletons, strict=True) if skeleton == most]
+    for person in people:
+        setattr(person, name, names[dice.below(len(names))])
 
 
 def slipped(person: Person, dice: Dice, slips: Slips) -> tuple[str, str]:

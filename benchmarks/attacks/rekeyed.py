@@ -1,76 +1,64 @@
-"""The attack with a facility's key: which people a bucket of the files holds, and who is who among them.
+"""The first step with a facility's key: which people a bucket of the files holds.
 
-The gateway's permutation and mask keep every distance. Whoever can encode the register as facilities do knows the
-distances of all people exactly: a few rows have distances to each other that only their own people have. From those
-few, graph matching reads the rest.
+Tokens are re-keyed, so nothing names a bucket. What is left is how many rows it has and how alike they are: the thief
+works out which similarities every group of people of the register would have, and looks for the bucket that has them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from . import graph
-from .assignment import NOBODY, Known
-from .duplicates import merged
-from .encodings import View
+from .encodings import Reals, exact
 
-Reals = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 
-_ROWS = 6
-"""Rows whose distances to each other are looked for; fifteen distances are the mark of very few people."""
-_TRIES = 12
-_MOST = 200_000
-"""Partial answers that are followed up."""
+_EDGES = np.array([-1, 0.02, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3, 0.5, 0.8, 1.001])
+"""Similarities, as correlations, that are counted apart: chance alone scatters by about 0.03."""
+_GRID = np.linspace(-1, 1, 1001)
+_ELSEWHERE = 0.02
+"""Share of a group's rows that mistakes move into or out of a bucket."""
 
 
-def attack(groups: Sequence[View], seed: int = 0) -> tuple[int, Numbers]:
-    """Find the group of people whom a bucket holds, and each row's person in it.
-
-    Args:
-        groups: for each group of people that may be in the bucket, its vectors beside their exact correlations.
-        seed: of the choice of rows.
-
-    Returns:
-        The group's place, and for each row a person's place in the group; (-1, all -1) where none is found.
-    """
-    for place, view in enumerate(groups):
-        exact = np.rint(view.correlation * view.spins.shape[1])
-        known = anchors(view.spins @ view.spins.T, exact, np.random.default_rng(seed))
-        if len(known[0]):
-            joined, anchored, group = merged([view], known)
-            return place, graph.attack(joined, anchored)[group]
-    return -1, np.full(len(groups[0].spins), -1, np.int64)
-
-
-def anchors(ours: Reals, theirs: Reals, dice: np.random.Generator) -> Known:
-    """Find a few rows whose distances to each other only one choice of people has.
+def likelihoods(
+    buckets: Sequence[Reals], groups: Sequence[Reals], diffusion: int, share: float, sizes: bool = True
+) -> Reals:
+    """Log-likelihood of every bucket holding every group, up to a constant of the bucket.
 
     Args:
-        ours: products of the rows' spins, whole numbers, which tell distances.
-        theirs: the same of the people.
-        dice: chooses the rows.
-
-    Returns:
-        The rows and their people; nobody, where a dozen tries find none.
+        buckets: spins of each bucket's rows, as they are stored.
+        groups: spins of the vectors of each group's people, as facilities send them.
+        diffusion: of the gateway.
+        share: of the register that is in the index.
+        sizes: whether the number of rows counts, too.
     """
-    if len(ours) < _ROWS:
-        return NOBODY
-    for _ in range(_TRIES):
-        rows = dice.permutation(len(ours))[:_ROWS]
-        partial = np.arange(len(theirs))[:, None]
-        for at in range(1, _ROWS):
-            fits = np.ones((len(partial), len(theirs)), bool)
-            for before in range(at):
-                fits &= theirs[partial[:, before]] == ours[rows[before], rows[at]]
-            which, person = np.nonzero(fits)
-            if not 0 < len(which) <= _MOST:
-                break
-            partial = np.column_stack([partial[which], person])
-        else:
-            if len(partial) == 1:
-                return rows, partial[0]
-    return NOBODY
+    made = [_shares(exact(group[:0], group, diffusion).correlation, group.shape[1]) for group in groups]
+    table = np.zeros((len(buckets), len(groups)), np.float32)
+    for row, bucket in enumerate(buckets):
+        alike = (bucket @ bucket.T / bucket.shape[1])[np.triu_indices(len(bucket), 1)]
+        counted = np.histogram(alike, _EDGES)[0]
+        for column, (group, shares) in enumerate(zip(groups, made, strict=True)):
+            table[row, column] = (counted * np.log(shares)).sum()
+            if sizes:
+                scatter = len(group) * (share * (1 - share) + _ELSEWHERE)
+                table[row, column] -= (len(bucket) - share * len(group)) ** 2 / (2 * scatter) + np.log(scatter) / 2
+    return table
+
+
+def _shares(correlation: Reals, bits: int) -> npt.NDArray[np.float64]:
+    """Share of all pairs of people whose similarity is expected between any two edges."""
+    pairs = correlation[np.triu_indices(len(correlation), 1)]
+    at, counts = np.unique(np.rint((pairs + 1) * (len(_GRID) - 1) / 2).astype(np.int64), return_counts=True)
+    below = np.array([[_below(edge, _GRID[place], bits) for edge in _EDGES] for place in at])
+    shares: npt.NDArray[np.float64] = counts.astype(np.float64) @ np.diff(below.reshape(len(at), -1), axis=1)
+    shares = shares + 1e-6
+    shares /= shares.sum()
+    return shares
+
+
+def _below(edge: float, mean: float, bits: int) -> float:
+    scatter = math.sqrt(max(1 - mean**2, 1 / bits) / bits)
+    return (1 + math.erf((edge - mean) / (scatter * math.sqrt(2)))) / 2

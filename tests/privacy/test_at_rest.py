@@ -107,7 +107,7 @@ def tokens_before_gateway(folder: Path) -> dict[str, set[bytes]]:
             found["pointer"].add(record.pointer)
             found["number"] |= {token.value for token in record.demographics.tokens}
             found["bucket"] |= {channel.bucket for channel in record.demographics.channels}
-            found["vector"] |= {channel.vector for channel in record.demographics.channels}
+            found["vector"] |= {channel.vector for channel in record.demographics.channels if any(channel.vector)}
     return found
 
 
@@ -189,7 +189,7 @@ def test_rekeyed_values_are_sealed_in_the_store(world: Path) -> None:
     for row in candidate_rows(world):
         assert row.name not in store
         assert row.block not in store
-        assert row.vector[:32] not in store
+        assert not any(row.vector) or row.vector[:32] not in store
     index = (world / "data" / "index" / "data.mdb").read_bytes()
     assert b"HL001" not in index
 

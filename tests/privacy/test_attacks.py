@@ -13,18 +13,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.attacks import bucket, encodings, files, frequency, nation, rekeyed, structure, weight
+from benchmarks.attacks import bucket, encodings, files, frequency, nation, rekeyed, structure, table, weight
 from benchmarks.attacks.assignment import balanced, greedy
-from benchmarks.attacks.people import scene
+from benchmarks.attacks.people import Scene, scene
 from benchmarks.attacks.score import wilson
 from tests.building import th_v1
 
 ROOT = Path(__file__).parent.parent.parent
-PROFILE = th_v1().profile
+RULES = th_v1()
 CLK = encodings.filters([["given", "family"]], 10, 1024)
 FIELDS = encodings.filters([["given"], ["family"]], 10, 512)
-SPARSE = encodings.of_channel(encodings.with_hashes(PROFILE, "A", 10), "A")
-SHIPPED = encodings.of_channel(PROFILE, "A")
+SPARSE = encodings.of_channel(encodings.with_hashes(encodings.with_gateway(RULES, 4), "A", 8), "A")
+SHIPPED = encodings.of_channel(RULES, "A")
+SENT = encodings.as_sent(RULES, "A")
+FIRM = encodings.of_channel(encodings.with_gateway(RULES, 4), "A")
 
 
 def rate(encoding: encodings.Encoding, attack: str, size: int, known: int = 0, **more: object) -> float:
@@ -41,14 +43,15 @@ def rate(encoding: encodings.Encoding, attack: str, size: int, known: int = 0, *
         (CLK, "mean field", 100, 0),
         (SPARSE, "mean field", 100, 0),
         (SPARSE, "mean field", 300, 0),
+        (SENT, "mean field", 100, 5),
         (CLK, "pattern", 300, 20),
     ],
-    ids=lambda value: getattr(value, "bits", value),
+    ids=lambda value: len(value.layers) if isinstance(value, encodings.Encoding) else value,
 )
 def test_attacks_on_vectors_win_against_weak_encodings(
     encoding: encodings.Encoding, attack: str, size: int, known: int
 ) -> None:
-    """Graph matching and the mean field read filters with one key and sparse ones; the pattern attack learns bits."""
+    """Graph matching and the mean field read filters, sparse ones, and what facilities send; patterns are learnt."""
     assert rate(encoding, attack, size, known) > 0.8
 
 
@@ -67,44 +70,98 @@ def test_the_shipped_anchor_resists(attack: str) -> None:
     assert rate(SHIPPED, attack, 300, 20) < 0.05
 
 
-def test_exact_distances_open_a_bucket_that_only_moves_and_masks_bits() -> None:
-    """Where a secret permutation and mask keep all distances, a facility's key tells whose bucket it is, and who."""
-    bits = np.random.default_rng(4).integers(0, 2, (3, 80, 1024))
-    people = [(1 - 2 * group).astype(np.float32) for group in bits]
-    dice = np.random.default_rng(5)
-    truth, mask = dice.permutation(80)[:30], dice.choice([-1, 1], 1024).astype(np.float32)
-    seen = (people[2][truth] * mask)[:, dice.permutation(1024)]
-    place, guess = rekeyed.attack([encodings.exact(seen, group) for group in people])
-    assert place == 2
-    assert (guess == truth).mean() > 0.9
-    fresh = (1 - 2 * dice.integers(0, 2, (30, 1024))).astype(np.float32)
-    assert rekeyed.attack([encodings.exact(fresh, group) for group in people])[0] == -1
+@pytest.mark.parametrize("attack", ["graph", "mean field", "pattern"])
+def test_the_diffusion_resists_a_facility_key(attack: str) -> None:
+    """What facilities send is known exactly, and still no attack by similarity reads one record in twenty."""
+    assert rate(FIRM, attack, 300, 20, facility_key=True) < 0.05
     with pytest.raises(ValueError, match="facility key"):
-        rate(CLK, "distances", 50, facility_key=True)
+        rate(CLK, attack, 50, facility_key=True)
 
 
-@pytest.mark.parametrize("encoding", [CLK, SPARSE, SHIPPED], ids=["CLK", "sparse", "shipped"])
-def test_expected_correlations_are_those_of_real_vectors(encoding: encodings.Encoding) -> None:
-    """What the attacker works out without keys is the mean of what the encoder makes, and scatters as predicted."""
+@pytest.mark.parametrize(("diffusion", "known"), [(2, 20), (3, 30)])
+def test_known_persons_betray_the_table_of_a_bucket(diffusion: int, known: int) -> None:
+    """With a facility's key and enough known persons in one bucket, everybody else in it is read."""
+    encoding = encodings.of_channel(encodings.with_gateway(RULES, diffusion), "A")
+    assert rate(encoding, "table", 100, known, facility_key=True) > 0.9
+    assert not bucket.run(encoding, 100, 5, 1.0, 1, ["table"], facility_key=True)
+
+
+def test_rows_taken_for_known_on_trial_find_the_table() -> None:
+    """Where known persons leave many answers, the likeliest others narrow them down; wrong ones known find nothing."""
+    dice = np.random.default_rng(7)
+    sent = dice.choice(np.array([-1, 1], np.float32), (60, 256))
+    seen = sent[:, dice.integers(0, 256, (3, 256))].prod(axis=1)
+    view, known = encodings.exact(seen, sent, 3), np.arange(14)
+    assert 100 < 256 * 255 * 254 / 6 / 2 ** len(known) < table.MOST_ANSWERS
+    assert (table.attack(view, 3, (known, known)) == np.arange(60)).mean() > 0.9
+    assert (table.attack(view, 3, (known, known + 14)) == np.arange(60)).mean() < 0.2
+
+
+def test_a_bucket_is_found_by_how_alike_its_rows_are() -> None:
+    """Similarities and sizes tell which people a bucket holds where they differ, whatever table diffused them."""
+    dice = np.random.default_rng(4)
+    groups = []
+    for families in (2, 5, 20, 60):
+        heads = dice.choice([-1, 1], (families, 1024))
+        mixed = heads[dice.integers(0, families, 60)] * dice.choice([-1, 1], (60, 1024), p=[0.1, 0.9])
+        groups.append(mixed.astype(np.float32))
+    buckets = [group[:, dice.integers(0, 1024, (3, 1024))].prod(axis=1) for group in groups]
+    likely = rekeyed.likelihoods(buckets, groups, 3, 1.0, sizes=False)
+    assert likely.argmax(axis=1).tolist() == [0, 1, 2, 3]
+    alike = [dice.choice([-1, 1], (size, 1024)).astype(np.float32) for size in (40, 60, 80)]
+    assert rekeyed.likelihoods(alike, alike, 3, 1.0).argmax(axis=1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", [channel.name for channel in RULES.profile.channels if channel.features])
+def test_expected_correlations_are_those_of_the_index(name: str) -> None:
+    """With a facility's key and without, what is worked out is the mean of what the gateway makes, and its scatter."""
+    encoding = encodings.of_channel(RULES, name)
     people = scene(150, 2, encoding.shared, noise=0, twice=0)
-    (view,) = encodings.views(encoding, people, 2)
-    off = ~np.eye(150, dtype=bool)
-    seen = (view.spins @ view.spins.T / encoding.bits)[off]
-    wanted = view.correlation[np.ix_(people.truth, people.truth)][off]
-    scatter = view.variance[np.ix_(people.truth, people.truth)][off]
+    for views in (encodings.views, encodings.views_with_facility_key):
+        assert_expected(views(encoding, people, 2), people, 0.9, 1.1)
+
+
+@pytest.mark.parametrize("encoding", [CLK, SPARSE], ids=["CLK", "sparse"])
+def test_expected_correlations_are_those_of_weak_encodings(encoding: encodings.Encoding) -> None:
+    """The same of filters with few bits set; one key's chances shift all pairs alike, so that many keys are asked."""
+    people = scene(100, 2, encoding.shared, noise=0, twice=0)
+    assert_expected([encodings.views(encoding, people, seed)[0] for seed in range(20)], people, 0.75, 1.3)
+
+
+def assert_expected(keys: list[encodings.View], people: Scene, least: float, most: float) -> None:
+    off = ~np.eye(len(people.register), dtype=bool)
+    seen = np.array([(view.spins @ view.spins.T / view.spins.shape[1])[off] for view in keys])
+    wanted = keys[0].correlation[np.ix_(people.truth, people.truth)][off]
+    scatter = keys[0].variance[np.ix_(people.truth, people.truth)][off]
     assert abs((seen - wanted).mean()) < 0.02
-    assert 0.2 < ((seen - wanted) ** 2).mean() / scatter.mean() < 1.3
+    assert least < ((seen - wanted) ** 2).mean() / scatter.mean() < most
+
+
+@pytest.mark.parametrize("name", ["A", "B"])
+def test_what_facilities_send_scatters_once_more_in_the_index(name: str) -> None:
+    """Over many keys, the similarity of two records that are nearly alike scatters as both diffusions together say."""
+    encoding = encodings.of_channel(encodings.with_gateway(RULES, 3), name)
+    first = {**scene(1, 3, encoding.shared).register[0], "given": "somchai", "family": "jaidee", "house": "12"}
+    pair = [first, {**first, "given": "somchal", "house": "14"}]
+    mean, variance, _ = encodings.expected(encodings.draws(pair, encoding.layers[0]), 1024, encoding.diffusions)
+    seen = []
+    for seed in range(250):
+        one, other = encodings.spins(encodings.encode(encoding, pair, seed)[0])
+        seen.append(float(one @ other) / 1024)
+    assert abs(np.mean(seen) - mean[0, 1]) < 4 * np.sqrt(variance[0, 1] / 250)
+    assert 0.75 < np.var(seen) / variance[0, 1] < 1.3
+    assert np.var(seen) > 2 * (1 - mean[0, 1] ** 2) / 1024  # more than the last diffusion's own
 
 
 def test_structure_wins_against_what_the_running_matcher_sees() -> None:
     """Colour refinement reads a whole index, propagation one with mistakes; rows that stand alone give nothing."""
     people = 20_000
     register = nation.people(people, 1, 1)
-    clear = nation.channels(PROFILE, register)
+    clear = nation.channels(RULES.profile, register)
     names, channels = [name for name, _ in clear], [channel for _, channel in clear]
     for noise, overlap in ((0.0, 1.0), (0.05, 1.0)):
         records, truth = nation.indexed(register, overlap, noise, 1)
-        index = structure.hidden([channel for _, channel in nation.channels(PROFILE, records)], 1)
+        index = structure.hidden([channel for _, channel in nation.channels(RULES.profile, records)], 1)
         assert len(index) == len(names) >= 5
         found = structure.refinement(index, len(truth), channels, people)
         rows, owners = structure.apart(index)
@@ -121,7 +178,7 @@ def test_structure_wins_against_what_the_running_matcher_sees() -> None:
 
 def test_structure_of_files_that_the_service_wrote(tmp_path: Path) -> None:
     """Files alone give nobody away by structure; with the at-rest key the same attack reads most of them."""
-    theft = files.steal(th_v1(), 1000, 6, 1.0, 0.0, 3, tmp_path)
+    theft = files.steal(RULES, 1000, 6, 1.0, 0.0, 3, tmp_path)
     assert (structure.refinement(theft.live(), len(theft.truth), theft.register, 1000) == theft.truth).mean() > 0.4
     rows, owners = structure.apart(theft.live())
     clear, persons = structure.apart(theft.register)
