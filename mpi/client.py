@@ -14,23 +14,27 @@ import json
 import queue
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
 
-from mpi.domain.identifiers import LocateKey
-from mpi.domain.identity import Decision, Identity, MatchCandidate, Registration
+from mpi.domain.changes import Change, Selection
+from mpi.domain.identifiers import LocalIdToken, LocateKey
+from mpi.domain.identity import Decision, Identity, IdentityView, MatchCandidate, Registration, Regrouped, Undone
 from mpi.domain.record import EncodedDemographics, EncodedRecord
+from mpi.domain.review import HeldTask
 from mpi.errors import ConfigInvalid, MpiError, RecordRejected, ServiceUnavailable
 from mpi.v1 import locator_service_pb2 as locator_pb2
-from mpi.v1 import locator_service_pb2_grpc, registry_service_pb2_grpc
+from mpi.v1 import locator_service_pb2_grpc, registry_service_pb2_grpc, stewardship_service_pb2_grpc
 from mpi.v1 import registry_service_pb2 as registry_pb2
-from mpi.wire import convert
+from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
+from mpi.wire import convert, stewardship
 from mpi.wire.convert import PurposeOfUse
 from mpi.wire.status import from_wire
 
@@ -42,6 +46,7 @@ __all__ = [
     "Matched",
     "PurposeOfUse",
     "Registered",
+    "Retracted",
 ]
 
 BATCHES_IN_FLIGHT = 4
@@ -51,7 +56,8 @@ _SERVICE_CONFIG = json.dumps(
     {
         "methodConfig": [
             {
-                # Every call may be repeated: lookups read, and registering the same content again changes nothing.
+                # Every call may be repeated: lookups read, registering the same content again changes nothing, and
+                # a steward's decision that was carried out already is refused as a conflict.
                 "name": [{}],
                 "retryPolicy": {
                     "maxAttempts": 4,
@@ -82,10 +88,12 @@ class Registered:
     Attributes:
         registration: its identity, and how it came there.
         revision: token that a lookup can demand with `at_least`, so that it sees this record.
+        request: name of the call in the log of changes, by which a steward can undo it.
     """
 
     registration: Registration
     revision: bytes
+    request: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +104,20 @@ class BatchRegistered:
         cursor: the sender's own position; sending goes on after the last one that came back.
         outcomes: for each record, in order, what became of it or why it was not taken.
         revision: token that a lookup can demand with `at_least`, so that it sees this batch.
+        request: name of the stream in the log of changes, by which a steward can undo it.
     """
 
     cursor: bytes
     outcomes: tuple[Registration | RecordRejected, ...]
+    revision: bytes
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retracted:
+    """Whether there was a record to take back, and the token of the state without it."""
+
+    retracted: bool
     revision: bytes
 
 
@@ -154,6 +172,7 @@ class Client:
             self._channel = grpc.secure_channel(address, _credentials(certificates), _OPTIONS)
         self._registry: Any = registry_service_pb2_grpc.RegistryServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._locator: Any = locator_service_pb2_grpc.LocatorServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._stewardship: Any = stewardship_service_pb2_grpc.StewardshipServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __repr__(self) -> str:
         return f"Client({self._address}, {'mutual TLS' if self._secure else 'plain text'})"
@@ -179,7 +198,9 @@ class Client:
         """
         request = registry_pb2.RegisterRequest(record=convert.record_to_proto(record))
         response = self._call(self._registry.Register, request)
-        return Registered(convert.registration_from_proto(response.registration), response.revision)
+        return Registered(
+            convert.registration_from_proto(response.registration), response.revision, response.request_id
+        )
 
     def register_batches(self, batches: Iterable[tuple[bytes, Sequence[EncodedRecord]]]) -> Iterator[BatchRegistered]:
         """Store batches over one stream, each in one transaction.
@@ -212,20 +233,45 @@ class Client:
         finally:
             stream.close()
 
-    def locate(self, key: LocateKey, purpose: PurposeOfUse, at_least: bytes | None = None) -> Located:
+    def retract(self, facility: str, local_id: LocalIdToken, *, erase: bool = False) -> Retracted:
+        """Take a record back; no lookup finds it any more.
+
+        Args:
+            facility: whose record it is.
+            local_id: token of its local id.
+            erase: destroy the record's key, so that nothing that was ever kept of it can be opened again.
+
+        Raises:
+            AccessDenied: the record belongs to another facility, or the client registers nothing.
+        """
+        request = registry_pb2.RetractRequest(facility=facility, local_id_token=local_id.value, erase=erase)
+        response = self._call(self._registry.Retract, request)
+        return Retracted(response.retracted, response.revision)
+
+    def locate(
+        self,
+        key: LocateKey,
+        purpose: PurposeOfUse,
+        at_least: bytes | None = None,
+        as_of: bytes | None = None,
+    ) -> Located:
         """Find the identities that a key belongs to and where their records are (compare IHE ITI-119).
 
         Args:
             key: whom to look for.
             purpose: why.
             at_least: token of a write that the answer must reflect.
+            as_of: token of the state that is asked about; with an enterprise id only.
 
         Raises:
             IndexBehind: the index did not reach `at_least` within the deadline.
             AccessDenied: the client may not look up.
         """
         request = locator_pb2.LocateRequest(
-            key=convert.key_to_proto(key), purpose=convert.purpose_to_proto(purpose), at_least=at_least or b""
+            key=convert.key_to_proto(key),
+            purpose=convert.purpose_to_proto(purpose),
+            at_least=at_least or b"",
+            as_of=as_of or b"",
         )
         response = self._call(self._locator.Locate, request)
         identities = tuple(convert.identity_from_proto(identity) for identity in response.identities)
@@ -266,6 +312,103 @@ class Client:
         response = self._call(self._locator.Match, request)
         candidates = tuple(convert.candidate_from_proto(candidate) for candidate in response.candidates)
         return Matched(candidates, convert.decision_from_proto(response.decision), response.revision)
+
+    def identity(self, eid: str, as_of: int | datetime | None = None) -> IdentityView:
+        """Show an identity to a steward, as it is or as it was after a revision or at a time.
+
+        Raises:
+            NotFound: it holds nothing, or held nothing then.
+            AccessDenied: the client is no steward; so for every call below.
+        """
+        request = stewardship_pb2.GetIdentityRequest(eid=eid)
+        if isinstance(as_of, datetime):
+            request.time.FromDatetime(as_of)
+        elif as_of is not None:
+            request.revision = as_of
+        return stewardship.view_from_proto(self._call(self._stewardship.GetIdentity, request).identity)
+
+    def link(self, record: int, other: int) -> Regrouped:
+        """Say that two records are of one person.
+
+        Raises:
+            NotFound: one of them is not held.
+            Conflict: other decisions forbid it.
+        """
+        request = stewardship_pb2.LinkRequest(record=record, other=other)
+        return stewardship.regrouped_from_proto(self._call(self._stewardship.Link, request).regrouped)
+
+    def unlink(self, record: int) -> Regrouped:
+        """Say that a record is not of the person whose identity it is in.
+
+        Raises:
+            NotFound: it is not held.
+            Conflict: it is alone there.
+        """
+        request = stewardship_pb2.UnlinkRequest(record=record)
+        return stewardship.regrouped_from_proto(self._call(self._stewardship.Unlink, request).regrouped)
+
+    def merge(self, eid: str, other: str) -> Regrouped:
+        """Say that two identities are one person.
+
+        Raises:
+            NotFound: one of them is not held.
+            Conflict: they are one already, or other decisions forbid it.
+        """
+        request = stewardship_pb2.MergeRequest(eid=eid, other=other)
+        return stewardship.regrouped_from_proto(self._call(self._stewardship.Merge, request).regrouped)
+
+    def split(self, eid: str, parts: Sequence[Collection[int]]) -> Regrouped:
+        """Say that an identity was several persons; records that no part names are one more together.
+
+        Raises:
+            NotFound: it is not held.
+            Conflict: there is one part only.
+        """
+        message = [stewardship_pb2.Part(records=part) for part in parts]
+        request = stewardship_pb2.SplitRequest(eid=eid, parts=message)
+        return stewardship.regrouped_from_proto(self._call(self._stewardship.Split, request).regrouped)
+
+    def undo(self, selection: Selection, *, preview: bool = False, keep_later: bool = False) -> Undone:
+        """Take changes back, or say what that would do.
+
+        Args:
+            selection: which changes.
+            preview: change nothing.
+            keep_later: leave the changes that later ones build on; without it they forbid the undo.
+
+        Raises:
+            NotFound: there is no such change.
+            Conflict: later changes build on some.
+        """
+        request = stewardship_pb2.UndoRequest(
+            selection=stewardship.selection_to_proto(selection), preview=preview, keep_later=keep_later
+        )
+        return stewardship.undone_from_proto(self._call(self._stewardship.Undo, request))
+
+    def changes(self, selection: Selection | None = None, after: int = 0, limit: int = 100) -> list[Change]:
+        """Read the log of changes after a revision, the oldest first."""
+        request = stewardship_pb2.ListChangesRequest(
+            selection=stewardship.selection_to_proto(selection or Selection()), after=after, limit=limit
+        )
+        response = self._call(self._stewardship.ListChanges, request)
+        return [stewardship.change_from_proto(change) for change in response.changes]
+
+    def tasks(self, after: int = 0, limit: int = 100) -> list[HeldTask]:
+        """List the possible links that wait for a person, the oldest first."""
+        request = stewardship_pb2.ListTasksRequest(after=after, limit=limit)
+        response = self._call(self._stewardship.ListTasks, request)
+        return [stewardship.task_from_proto(task) for task in response.tasks]
+
+    def decide(self, task: int, *, same: bool) -> Regrouped:
+        """Answer a task: one person, or two.
+
+        Raises:
+            NotFound: there is no such task.
+            Conflict: it was answered already, or other decisions forbid this one.
+        """
+        verdict = stewardship_pb2.VERDICT_SAME if same else stewardship_pb2.VERDICT_DIFFERENT
+        request = stewardship_pb2.DecideTaskRequest(number=task, verdict=verdict)
+        return stewardship.regrouped_from_proto(self._call(self._stewardship.DecideTask, request).regrouped)
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
         try:
@@ -336,7 +479,7 @@ class _Stream:
 
 def _batch(response: registry_pb2.RegisterBatchResponse) -> BatchRegistered:
     outcomes = tuple(convert.outcome_from_proto(outcome) for outcome in response.outcomes)
-    return BatchRegistered(response.cursor, outcomes, response.revision)
+    return BatchRegistered(response.cursor, outcomes, response.revision, response.request_id)
 
 
 def _check_loopback(address: str) -> None:

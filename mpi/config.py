@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from mpi.errors import ConfigInvalid
 
@@ -26,18 +27,33 @@ class TlsFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Database:
+    """A PostgreSQL database that is the store.
+
+    Attributes:
+        url: such as "postgresql://mpi@db.example.go.th/mpi?sslmode=verify-full"; never with a password.
+        password: file that holds the password on its only line, readable by its owner alone; None without one.
+    """
+
+    url: str
+    password: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoreConfig:
     """What it takes to open a data folder.
 
     Attributes:
-        data: folder of the store and the index.
+        data: folder of the index, and of the store where that is SQLite.
         service_key: file of the centre's own secrets; made at the first start; belongs on another mount than `data`.
         rules: name or path of the rule file.
+        database: where the store is; None for SQLite in `data`.
     """
 
     data: Path
     service_key: Path
     rules: str
+    database: Database | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +73,7 @@ class ServerConfig:
     tls: TlsFiles | None
 
 
-_KEYS = {"listen", "rules", "service_key", "key_epochs", "tls"}
+_KEYS = {"listen", "rules", "service_key", "key_epochs", "tls", "database", "database_password"}
 _TLS_KEYS = {"certificate", "key", "client_authority"}
 
 
@@ -105,7 +121,51 @@ def _table(path: Path | None) -> tuple[dict[str, Any], Path]:
 def _store(data: Path, table: dict[str, Any], base: Path) -> StoreConfig:
     service_key = table.get("service_key")
     beside = data.with_name(data.name + "-keys") / "service.json"
-    return StoreConfig(data, base / service_key if service_key else beside, _rules(table.get("rules", "th-v1"), base))
+    return StoreConfig(
+        data,
+        base / service_key if service_key else beside,
+        _rules(table.get("rules", "th-v1"), base),
+        _database(table, base),
+    )
+
+
+def _database(table: dict[str, Any], base: Path) -> Database | None:
+    url, password = table.get("database"), table.get("database_password")
+    if url is None:
+        if password is not None:
+            raise ConfigInvalid("database_password", "is of use with `database` only")
+        return None
+    if not isinstance(url, str) or not url.startswith("postgresql://"):
+        raise ConfigInvalid("database", "is a URL that begins with postgresql://")
+    try:
+        parts = urlsplit(url)
+        secret = bool(parts.password) or "password" in parse_qs(parts.query)
+    except ValueError:
+        raise ConfigInvalid("database", "is not a URL") from None
+    if secret:
+        raise ConfigInvalid("database", "holds a password; put that into a file and name it with `database_password`")
+    if password is not None and not isinstance(password, str):
+        raise ConfigInvalid("database_password", "is the path of a file")
+    return Database(url, base / password if password else None)
+
+
+def read_password(path: Path) -> str:
+    """Read a password from a file that only its owner may read.
+
+    Raises:
+        ConfigInvalid: the file cannot be read, is empty, or is open to others.
+    """
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ConfigInvalid(
+                "database_password", f"{path}: others than its owner may read it; run `chmod 600` on it"
+            )
+        password = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid("database_password", f"{path} cannot be read ({type(error).__name__})") from None
+    if not password:
+        raise ConfigInvalid("database_password", f"{path} is empty")
+    return password
 
 
 def _read(path: Path) -> dict[str, Any]:

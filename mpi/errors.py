@@ -11,6 +11,7 @@
      │   └─ RecordRejected       one encoded record that the index cannot take (reason, field)
      ├─ AccessDenied             the caller is known but may not do this
      ├─ NotFound                 nothing is held under the key that was asked for
+     ├─ Conflict                 what was asked contradicts a later change or what a person decided
      ├─ IndexBehind              the index has not reached the revision asked for in time
      ├─ StoreUnusable            the system of record cannot be read or written
      ├─ IndexCorrupt             the index disagrees with the store
@@ -43,6 +44,7 @@ class Reason(StrEnum):
     ROLE_MISSING = "ROLE_MISSING"
     PURPOSE_MISSING = "PURPOSE_MISSING"
     IDENTITY_NOT_FOUND = "IDENTITY_NOT_FOUND"
+    CONFLICT = "CONFLICT"
     INDEX_BEHIND = "INDEX_BEHIND"
     STORE_UNUSABLE = "STORE_UNUSABLE"
     INDEX_CORRUPT = "INDEX_CORRUPT"
@@ -131,6 +133,20 @@ class NotFound(MpiError):
     """Nothing is held under the key that was asked for."""
 
     reason = Reason.IDENTITY_NOT_FOUND
+
+
+class Conflict(MpiError):
+    """What was asked contradicts a later change, or what a person decided.
+
+    Attributes:
+        revisions: changes that could not be taken back; empty when nothing was to be.
+    """
+
+    reason = Reason.CONFLICT
+
+    def __init__(self, message: str, revisions: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.revisions = revisions
 
 
 class IndexBehind(MpiError):

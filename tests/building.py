@@ -58,8 +58,8 @@ def key_ring(folder: Path) -> KeyRing:
 def centre(folder: Path, epochs: tuple[str, ...]) -> Iterator[Centre]:
     """Open a centre whose data lie below `folder`; opening it again finds what was stored."""
     rules = th_v1()
-    gateway = Gateway(GATEWAY_SECRET, rules.profile, epochs)
-    store = open_sqlite(folder / "store.db", AT_REST_SECRET, rules.profile.digest)
+    gateway = Gateway(GATEWAY_SECRET, rules, epochs)
+    store = open_sqlite(folder / "store.db", AT_REST_SECRET, rules.stored_digest)
     index = Index(folder / "index", AT_REST_SECRET)
     catch_up(index, store)
     matching = Matching(rules.profile, rules.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mpi.cli.changes import changes_app, retract
 from mpi.errors import MpiError
 
 app = typer.Typer(
@@ -27,11 +29,20 @@ app.add_typer(certs_app, name="certs")
 app.add_typer(keys_app, name="keys")
 app.add_typer(index_app, name="index")
 app.add_typer(rules_app, name="rules")
+app.add_typer(changes_app, name="changes")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print figures for a script instead of for a person.")]
+FacilityCodesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--facility-codes",
+        help='Which codes are of one facility: a TOML file, as in [codes] "10661" = ["EA0010661"].',
+        metavar="FILE",
+    ),
+]
 Keys = Annotated[Path, typer.Option("--keys", help="Folder of this facility's key ring.", metavar="DIR")]
 Certificates = Annotated[
     Path | None,
@@ -44,6 +55,9 @@ Config = Annotated[Path | None, typer.Option("--config", help="Settings, a TOML 
 
 def main() -> NoReturn:
     """Run the command line: our own errors are one line on standard error and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
     try:
         app()
     except MpiError as error:
@@ -205,6 +219,7 @@ def encode(
         typer.Option(help="Stewards' public key, to whom masked fields are sealed.", metavar="STEWARD.pub.json"),
     ] = None,
     mask: Annotated[str, typer.Option(help="What stewards may see: initials, partial or full.")] = "initials",
+    facility_codes: FacilityCodesFile = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes to work with; as many as there are processors.")
     ] = None,
@@ -218,7 +233,17 @@ def encode(
     from mpi.encoder.job import EncodeJob, workers_for
 
     job = EncodeJob(
-        extract, keys, facility, source, out, profile, mapping, sealed_for, mask, workers or workers_for(extract)
+        extract,
+        keys,
+        facility,
+        source,
+        out,
+        profile,
+        mapping,
+        sealed_for,
+        mask,
+        workers or workers_for(extract),
+        facility_codes,
     )
     run(job, report, as_json=as_json)
 
@@ -248,12 +273,16 @@ def link(
     pairs: Annotated[
         Path | None, typer.Option(help="Every pair that was weighed, with its evidence.", metavar="pairs.parquet")
     ] = None,
+    service_key: Annotated[
+        Path | None,
+        typer.Option(help="The centre's key file: weights are then those of its index to the last bit."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Link whole encoded files by the rules of the index, without an index."""
     from mpi.cli.link import run
 
-    run(files, rules, out, keys or [], pairs, as_json=as_json)
+    run(files, rules, out, keys or [], pairs, service_key, as_json=as_json)
 
 
 @app.command(epilog="Example: mpi train --rules th-v1 10661.parquet HL001.parquet --out th-v1-2026.toml")
@@ -262,24 +291,56 @@ def train(
     out: Annotated[Path, typer.Option(help="Rule file to write.", metavar="NEW.toml")],
     rules: Annotated[str, typer.Option(help="Rule file to begin with, or the name of one that is shipped.")] = "th-v1",
     note: Annotated[str, typer.Option(help="What the files were, for the provenance.")] = "",
+    calibrate_on: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Encoded file of people as dense as those who will be linked, from which to learn what weights mean; "
+            "may be given several times. Left out, the files themselves."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Page of the weights and of what they mean, to write.", metavar="FILE.html")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Estimate a model's probabilities from encoded files; nobody needs to know who is who."""
     from mpi.cli.train import run
 
-    run(files, rules, out, note, as_json=as_json)
+    run(files, rules, out, note, report, calibrate_on or (), as_json=as_json)
 
 
 @app.command(epilog="Example: mpi evaluate --truth population/truth.csv clusters.csv")
 def evaluate(
     clusters: Annotated[Path, typer.Argument(help="Who was put together: record_id,eid.", metavar="clusters.csv")],
     truth: Annotated[Path, typer.Option(help="Who is who: record_id,person_id,stratum.", metavar="truth.csv")],
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="Every pair that was weighed: what other thresholds would give.", metavar="pairs.parquet"),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Page with plots to write.", metavar="FILE.html")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a grouping with the truth: precision and recall by stratum, with intervals and examples."""
+    """Compare a grouping with the truth: precision and recall by stratum, with intervals and examples of errors."""
     from mpi.cli.evaluate import run
 
-    run(truth, clusters, as_json=as_json)
+    run(truth, clusters, pairs, report, as_json=as_json)
+
+
+@app.command(epilog="Example: mpi explain --pairs pairs.parquet 10661/000000001 HL001/000000001")
+def explain(
+    one: Annotated[str, typer.Argument(help="A record id, as it stands in the file of pairs.", metavar="RECORD_ID")],
+    other: Annotated[str, typer.Argument(help="The other one.", metavar="RECORD_ID")],
+    pairs: Annotated[
+        Path, typer.Option(help="Every pair that was weighed, as `mpi link --pairs` wrote it.", metavar="pairs.parquet")
+    ],
+    rules: Annotated[str, typer.Option(help="Rule file, or the name of one that is shipped.")] = "th-v1",
+    language: Annotated[str, typer.Option(help="Of the sentences: en or th.")] = "en",
+    as_json: AsJson = False,
+) -> None:
+    """Say why a pair weighs what it weighs: term by term, and in sentences for a data steward."""
+    from mpi.cli.explain import run
+
+    run(rules, pairs, one, other, language, as_json=as_json)
 
 
 @app.command(
@@ -297,12 +358,13 @@ def locate(
     facility: Annotated[str | None, typer.Option(help="Facility code, with --local-id.")] = None,
     local_id: Annotated[str | None, typer.Option(help="Local id; - reads it from standard input.")] = None,
     eid: Annotated[str | None, typer.Option(help="Enterprise id.")] = None,
+    facility_codes: FacilityCodesFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Find out which facilities hold records of a person."""
     from mpi.cli.locate import run
 
-    run(server, purpose, certs, keys, national_id, facility, local_id, eid, as_json=as_json)
+    run(server, purpose, certs, keys, national_id, facility, local_id, eid, facility_codes, as_json=as_json)
 
 
 @app.command(epilog="Example: mpi population --persons 3000 --seed 7 --out population")
@@ -335,7 +397,7 @@ def index_verify(data: Data, config: Config = None) -> None:
 
 @index_app.command("rebuild", epilog="Example: mpi index rebuild --data data --config mpi.toml")
 def index_rebuild(data: Data, config: Config = None) -> None:
-    """Make the index anew from the store, while no server runs on it."""
+    """Make the index anew from the store; servers that run on it go on with the new one."""
     from mpi.cli.index import run_rebuild
 
     run_rebuild(data, config)
@@ -356,3 +418,9 @@ def rules_check(
         "channels": list(rules.profile.channel_names()),
     }
     typer.echo(json.dumps(figures) if as_json else "\n".join(f"{key}: {value}" for key, value in figures.items()))
+
+
+app.command(
+    epilog="Example: mpi retract --server 127.0.0.1:7443 --certs certs/facility-10661 --keys keys/10661 "
+    "--facility 10661 --local-id 000000001"
+)(retract)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mpi.domain.record import EncodedRecord
+
 
 class Decision(StrEnum):
     """What became of a record when it was matched."""
@@ -30,10 +32,95 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One person as the index knows it: an enterprise id and the locations of the member records, sorted."""
+    """One person as the index knows it.
+
+    Attributes:
+        eid: enterprise id; another one than was asked for, when that one stands for it.
+        locations: where the member records are, sorted.
+        split: enterprise ids of what was split off the identity that was asked for by its id.
+    """
 
     eid: str
     locations: tuple[Location, ...]
+    split: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A record of an identity as stewards see it.
+
+    Attributes:
+        record: its number in the store.
+        location: where it is.
+        sealed_view: masked display fields that only a steward's key opens; empty where nothing is revealed.
+        registered: revision that brought its content.
+    """
+
+    record: int
+    location: Location
+    sealed_view: bytes
+    registered: int
+
+    @classmethod
+    def of(cls, number: int, registered: int, record: EncodedRecord) -> Member:
+        """Take from a record what a steward may see."""
+        return cls(number, Location(record.facility, record.pointer), record.sealed_view, registered)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityView:
+    """An identity as stewards see it.
+
+    Attributes:
+        eid: enterprise id; another one than was asked for, when that one stands for it.
+        members: its records, the oldest first.
+        retired: enterprise ids that stand for it; empty in an answer about the past.
+        split: enterprise ids of what was split off it.
+        bonds: what was decided about its records, as two numbers and "must_link" or "cannot_link"; empty in an answer
+            about the past.
+    """
+
+    eid: str
+    members: tuple[Member, ...]
+    retired: tuple[str, ...] = ()
+    split: tuple[str, ...] = ()
+    bonds: tuple[tuple[int, int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Regrouped:
+    """What a steward's operation did.
+
+    Attributes:
+        eids: identities that hold the records concerned now, sorted.
+        change: revision of the change, which can be undone.
+    """
+
+    eids: tuple[str, ...]
+    change: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What an undo does, or would do.
+
+    Attributes:
+        undone: how many changes are taken back.
+        left: revisions that stay, because later changes build on them.
+        identities: how many identities it touches.
+        look_ups: how many look-up keys lead to another answer, or may.
+        tasks: how many open tasks are of records that it touches.
+        request: name of the undo in the log; "" for a preview.
+        revision: of the store afterwards.
+    """
+
+    undone: int
+    left: tuple[int, ...]
+    identities: int
+    look_ups: int
+    tasks: int
+    request: str
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)

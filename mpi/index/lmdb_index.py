@@ -5,25 +5,31 @@ table         key                                    value
 ============  =====================================  =====================================================
 candidates    name of (channel, bucket token)        many: record number encrypted per channel, then vector
 locations     name of a look-up key                  many: enterprise id, encrypted
-records       record number, encrypted               enterprise id, encrypted
+records       record number, encrypted               enterprise id, encrypted; names of the record's candidates
 identities    name of an enterprise id               members: number, facility, pointer, tokens, channels
+standing      name of an enterprise id               the one that it stands for, and those split off it
 state         "revision"                             revision of the store that the index stands at
 ============  =====================================  =====================================================
 
-Names are keyed hashes. A lookup reads `locations` and `identities`; matching reads `candidates`, `records` and
-`identities`. Neither touches SQL.
+Names are keyed hashes. A lookup reads `locations`, `standing` and `identities`; matching reads `candidates`, `records`
+and `identities`. None of them touches SQL. A record's own row names its candidates, so it can be taken out by whoever
+has not its content, which after an erasure nobody has.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
+import shutil
 import struct
+import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lmdb
 import numpy as np
@@ -32,19 +38,26 @@ from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken
 from mpi.domain.identity import Identity, Location
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import IndexCorrupt
-from mpi.index.sealing import BLOCK, Numbers, Sealer
+from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer
 from mpi.linkage.comparison import Vectors
 
 MAP_BYTES = 1 << 38
-"""Address space that LMDB reserves (256 GiB); the file itself grows as it is filled."""
+"""Address space that LMDB reserves at first (256 GiB); the file itself grows as it is filled, and then the space."""
 
-TABLES = ("candidates", "locations", "records", "identities", "state")
+TABLES = ("candidates", "locations", "records", "identities", "standing", "state")
 TokenKey = IdentifierToken | LocalIdToken
 """Look-up keys that are tokens of a record; an enterprise id needs no table."""
 
 _REVISION = b"revision"
 _U16 = struct.Struct(">H")
 _U64 = struct.Struct(">Q")
+_EID_BYTES = 16
+_DATA = "data.mdb"
+_MANY = {"candidates": {"dupsort": True, "dupfixed": True}, "locations": {"dupsort": True, "dupfixed": True}}
+_HERE, _EXCHANGE = -100, 2
+"""Linux's AT_FDCWD and RENAME_EXCHANGE."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -92,22 +105,20 @@ class Member:
 
 
 class Index:
-    """An open index folder. One process writes at a time; readers never wait."""
+    """An open index folder. One process writes at a time; readers never wait.
 
-    def __init__(self, folder: Path, at_rest: bytes) -> None:
+    Another index can take its place at any time (`put_in_place`), by the hand of any process: whatever is read or
+    written afterwards is read from and written to that one.
+    """
+
+    def __init__(self, folder: Path, at_rest: bytes, map_bytes: int = MAP_BYTES) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         self.at_rest = at_rest
         self._sealer = Sealer(at_rest)
-        try:
-            self._env = lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=len(TABLES), max_readers=512)
-            many = {"candidates": {"dupsort": True, "dupfixed": True}, "locations": {"dupsort": True, "dupfixed": True}}
-            self._tables = {
-                name: self._env.open_db(name.encode(), **many.get(name, {}))  # type: ignore[arg-type]
-                for name in TABLES
-            }
-        except lmdb.Error as error:
-            raise IndexCorrupt(f"{folder}: not a usable index ({type(error).__name__}); rebuild it") from None
+        self._map_bytes = map_bytes
+        self._gate = _Gate()
+        self._open()
 
     def close(self) -> None:
         """Close the files."""
@@ -116,14 +127,24 @@ class Index:
     @contextmanager
     def reading(self) -> Iterator[IndexReader]:
         """Read one snapshot."""
-        with self._env.begin(buffers=True) as transaction:
+        with self._transaction(write=False) as transaction:
             yield IndexReader(self._sealer, self._tables, transaction)
 
     @contextmanager
     def writing(self) -> Iterator[IndexWriter]:
         """Write: all of it is committed when the block ends well, nothing when it raises."""
-        with self._env.begin(write=True) as transaction:
+        with self._transaction(write=True) as transaction:
             yield IndexWriter(self._sealer, self._tables, transaction)
+
+    def write(self, work: Callable[[IndexWriter], Result]) -> Result:
+        """Write, and where the reserved address space does not hold it, reserve twice as much and write again."""
+        while True:
+            try:
+                with self.writing() as writer:
+                    return work(writer)
+            except lmdb.MapFullError:
+                with self._gate.closed():
+                    self._env.set_mapsize(2 * self._env.info()["map_size"])
 
     def cover(self) -> None:
         """Commit once more without changing anything.
@@ -131,14 +152,93 @@ class Index:
         LMDB keeps the snapshot before the last write in the file. Without this, the difference of the two snapshots
         would show the rows of the record that was written last. What free pages remember is not covered.
         """
-        with self._env.begin(write=True) as transaction:
-            state = self._tables["state"]
-            transaction.put(_REVISION, transaction.get(_REVISION, _U64.pack(0), db=state), db=state)
+        self.write(lambda writer: writer.set_revision(writer.revision()))
 
     def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         """Read every row of a table as it lies on disk, in its order; for verification."""
-        with self._env.begin() as transaction, transaction.cursor(self._tables[table]) as cursor:
-            yield from cursor.iternext(keys=True, values=True)
+        with self.reading() as reader:
+            yield from reader.rows(table)
+
+    def _open(self) -> None:
+        try:
+            env = lmdb.open(str(self.folder), map_size=self._map_bytes, max_dbs=len(TABLES), max_readers=512)
+            self._tables = {name: env.open_db(name.encode(), **_MANY.get(name, {})) for name in TABLES}  # type: ignore[arg-type]
+            self._file = (self.folder / _DATA).stat().st_ino
+            self._env = env
+        except (lmdb.Error, OSError) as error:
+            raise IndexCorrupt(f"{self.folder}: not a usable index ({type(error).__name__}); rebuild it") from None
+
+    def _follow(self) -> None:
+        """Open the folder again when another index stands there. The old one closes with its last reader."""
+        if self._is_replaced():
+            with self._gate.closed():
+                if self._is_replaced():
+                    self._open()
+
+    def _is_replaced(self) -> bool:
+        try:
+            return (self.folder / _DATA).stat().st_ino != self._file
+        except FileNotFoundError:
+            return False  # taken away, not replaced: what is open goes on
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[Any]:
+        self._follow()
+        while True:
+            with self._gate.passed():
+                try:
+                    transaction: Any = self._env.begin(write=True) if write else self._env.begin(buffers=True)
+                except lmdb.MapResizedError:
+                    transaction = None
+                if transaction is not None:
+                    with transaction:
+                        yield transaction
+                    return
+            # Another process has reserved more address space; 0 takes over what the file says.
+            with self._gate.closed():
+                self._env.set_mapsize(0)
+
+
+def put_in_place(fresh: Path, current: Path) -> None:
+    """Put an index, closed and whole, in the place of another one in one step; whoever has that one open follows.
+
+    Raises:
+        IndexCorrupt: the file system cannot exchange two folders.
+    """
+    if not current.exists():
+        fresh.rename(current)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_HERE, os.fsencode(fresh), _HERE, os.fsencode(current), _EXCHANGE):
+        problem = os.strerror(ctypes.get_errno())
+        raise IndexCorrupt(f"{fresh} cannot take the place of {current}: {problem}")
+    shutil.rmtree(fresh)
+
+
+class _Gate:
+    """Lets any number of threads pass, or one alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+
+    @contextmanager
+    def passed(self) -> Iterator[None]:
+        with self._changed:
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Wait until nobody is inside, and keep everybody out; the caller must not be inside itself."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._inside)
+            yield
 
 
 class IndexReader:
@@ -149,6 +249,12 @@ class IndexReader:
         self._tables = tables
         self._transaction = transaction
 
+    def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
+        """Read every row of a table as it lies on disk, in its order; for verification."""
+        with self._transaction.cursor(self._tables[table]) as cursor:
+            for key, value in cursor.iternext(keys=True, values=True):
+                yield bytes(key), bytes(value)
+
     def revision(self) -> int:
         """Revision of the store that this snapshot stands at."""
         value = self._transaction.get(_REVISION, db=self._tables["state"])
@@ -156,19 +262,37 @@ class IndexReader:
 
     def bucket(self, channel: str, token: bytes, vector_bytes: int) -> tuple[Numbers, Vectors]:
         """Read a bucket: record numbers and their vectors, row by row."""
+        rows = self.bucket_within(channel, token, vector_bytes, None)
+        assert rows is not None  # noqa: S101 (there is no limit)
+        return rows
+
+    def bucket_within(
+        self, channel: str, token: bytes, vector_bytes: int, most: int | None
+    ) -> tuple[Numbers, Vectors] | None:
+        """Read a bucket as `bucket` does, unless it has more rows than `most`; then None."""
         key = self._sealer.name("candidates", channel.encode(), token)
         with self._transaction.cursor(self._tables["candidates"]) as cursor:
             if not cursor.set_key(key):
                 return np.empty(0, np.int64), np.empty((0, vector_bytes), np.uint8)
+            if most is not None and cursor.count() > most:
+                return None
             rows = b"".join(cursor.iternext_dup())
         table = np.frombuffer(rows, dtype=np.uint8).reshape(-1, BLOCK + vector_bytes)
         numbers = self._sealer.channel(channel).open_numbers(table[:, :BLOCK].tobytes())
         return numbers, table[:, BLOCK:]
 
+    def resolve(self, eid: str) -> str:
+        """The enterprise id that another one stands for: itself, unless it was retired."""
+        return self._standing(eid)[0] or eid
+
+    def parts(self, eid: str) -> tuple[str, ...]:
+        """Identities that were split off one and what they stand for today, sorted; itself never."""
+        return tuple(sorted({self.resolve(part) for part in self._standing(eid)[1]} - {self.resolve(eid)}))
+
     def eids(self, key: LocateKey) -> list[str]:
         """Enterprise ids that a look-up key leads to, sorted."""
         if isinstance(key, EnterpriseId):
-            return [key.value]
+            return [self.resolve(key.value)]
         with self._transaction.cursor(self._tables["locations"]) as cursor:
             if not cursor.set_key(_location_name(self._sealer, key)):
                 return []
@@ -184,7 +308,7 @@ class IndexReader:
         block = self._transaction.get(self._sealer.record_key.seal_number(number), db=self._tables["records"])
         if block is None:
             raise IndexCorrupt("the index names a record that it does not hold; rebuild it")
-        return self._sealer.record_value.open_eid(bytes(block))
+        return self._sealer.record_value.open_eid(bytes(block[:BLOCK]))
 
     def members(self, eid: str) -> list[Member]:
         """Members of an identity by record number; empty when there is no such identity."""
@@ -198,8 +322,21 @@ class IndexReader:
         for eid in self.eids(key):
             members = self.members(eid)
             if members:
-                found.append(Identity(eid, tuple(sorted(member.location for member in members))))
+                parts = self.parts(key.value) if isinstance(key, EnterpriseId) else ()
+                found.append(Identity(eid, tuple(sorted(member.location for member in members)), parts))
         return tuple(found)
+
+    def _standing(self, eid: str) -> tuple[str, list[str]]:
+        """What an enterprise id stands for ("" for itself), and what was split off it."""
+        key = self._sealer.name("standing", uuid.UUID(eid).bytes)
+        sealed = self._transaction.get(key, db=self._tables["standing"])
+        if sealed is None:
+            return "", []
+        packed = self._sealer.open(key, bytes(sealed))
+        target, *parts = (packed[at : at + _EID_BYTES] for at in range(0, len(packed), _EID_BYTES))
+        return ("" if target == bytes(_EID_BYTES) else str(uuid.UUID(bytes=target))), [
+            str(uuid.UUID(bytes=part)) for part in parts
+        ]
 
 
 class IndexWriter(IndexReader):
@@ -209,44 +346,83 @@ class IndexWriter(IndexReader):
         super().__init__(sealer, tables, transaction)
         self._touched: dict[str, dict[int, Member]] = {}
         self._stale: dict[TokenKey, set[str]] = {}
-        self._added: set[tuple[bytes, bytes]] = set()
+        self._added: dict[tuple[bytes, bytes], bytes] = {}
+        self._places: dict[int, tuple[str, bytes] | None] = {}
 
     def set_revision(self, revision: int) -> None:
-        """Say which revision of the store the index stands at after this transaction."""
-        self._transaction.put(_REVISION, _U64.pack(revision), db=self._tables["state"])
+        """Say which revision of the store the index stands at after this transaction; an empty one says none."""
+        if revision:
+            self._transaction.put(_REVISION, _U64.pack(revision), db=self._tables["state"])
 
-    def add_candidates(self, number: int, record: EncodedRecord) -> None:
-        """Add a record's rows to its buckets."""
-        self._added.update(self._candidate_rows(number, record))
+    def put(self, number: int, eid: str, record: EncodedRecord) -> None:
+        """Hold a record in an identity with this content, whatever is held of it so far."""
+        self.remove(number)
+        rows = Counter[str]()
+        names = []
+        for encoding in (each for demographics in record.encodings() for each in demographics.channels):
+            channel = encoding.channel
+            key = self._sealer.name("candidates", channel.encode(), encoding.bucket)
+            block = self._sealer.channel(channel).seal_number(number, rows[channel])
+            rows[channel] += 1
+            self._added[key, block] = encoding.vector
+            names.append(key + channel.encode())
+        self._places[number] = eid, b"".join(_U16.pack(len(name)) + name for name in names)
+        self._identity(eid)[number] = Member.of(number, record)
 
-    def remove_candidates(self, number: int, record: EncodedRecord) -> None:
-        """Take a record's rows out of its buckets."""
-        for row in self._candidate_rows(number, record):
-            if row in self._added:
-                self._added.remove(row)
-            self._transaction.delete(*row, db=self._tables["candidates"])
+    def move(self, number: int, eid: str) -> None:
+        """Put a record that is held into another identity."""
+        place = self._place(number)
+        if place is None:
+            return
+        before, names = place
+        self._identity(eid)[number] = self._take_out(number, before)
+        self._places[number] = eid, names
 
-    def put_member(self, eid: str, member: Member) -> None:
-        """Put a record into an identity, or replace what is kept of it there."""
-        self._remember(eid, self._identity(eid).get(member.number))
-        self._identity(eid)[member.number] = member
-        key = self._sealer.record_key.seal_number(member.number)
-        self._transaction.put(key, self._sealer.record_value.seal_eid(eid), db=self._tables["records"])
+    def rewrite(self, number: int, record: EncodedRecord) -> None:
+        """Give a record another content, if it is held."""
+        place = self._place(number)
+        if place is not None:
+            self.put(number, place[0], record)
 
-    def drop_member(self, eid: str, number: int) -> None:
-        """Take a record out of an identity."""
-        self._remember(eid, self._identity(eid).pop(number, None))
+    def remove(self, number: int) -> None:
+        """Hold a record no longer."""
+        place = self._place(number)
+        if place is None:
+            return
+        eid, names = place
+        for key, block in self._candidates_of(number, names):
+            self._remove_candidate(key, block)
+        self._take_out(number, eid)
+        self._places[number] = None
+
+    def lead(self, eid: str, target: str) -> None:
+        """Let an enterprise id stand for another one; "" lets it stand for itself."""
+        self._stand(eid, target, self._standing(eid)[1])
+
+    def part(self, origin: str, part: str, *, held: bool) -> None:
+        """Know, or no longer know, that an identity was split off another one."""
+        target, parts = self._standing(origin)
+        self._stand(origin, target, sorted({*parts, part} if held else {*parts} - {part}))
 
     def flush(self) -> None:
         """Write the identities that were touched and the look-up keys that changed with them."""
         # A page keeps the order in which its rows were written. Sorted by their keyed names, the rows of one batch
         # come in an order that has nothing to do with the records that they are of.
-        for key, row in sorted(self._added):
-            self._transaction.put(key, row, db=self._tables["candidates"])
+        for (key, block), vector in sorted(self._added.items()):
+            self._transaction.put(key, block + vector, db=self._tables["candidates"])
         self._added.clear()
+        for number, place in self._places.items():
+            key = self._sealer.record_key.seal_number(number)
+            if place is None:
+                self._transaction.delete(key, db=self._tables["records"])
+            else:
+                eid, names = place
+                value = self._sealer.record_value.seal_eid(eid) + self._sealer.seal(key, names)
+                self._transaction.put(key, value, db=self._tables["records"])
+        self._places.clear()
         locations = self._tables["locations"]
         for eid, members in self._touched.items():
-            key = self._sealer.name("identities", uuid.UUID(eid).bytes)
+            key, block = self._sealer.name("identities", uuid.UUID(eid).bytes), self._sealer.record_value.seal_eid(eid)
             if members:
                 packed = _pack_members([members[number] for number in sorted(members)])
                 self._transaction.put(key, self._sealer.seal(key, packed), db=self._tables["identities"])
@@ -254,8 +430,7 @@ class IndexWriter(IndexReader):
                 self._transaction.delete(key, db=self._tables["identities"])
             for member in members.values():
                 for look_up in member.look_up_keys():
-                    name, block = _location_name(self._sealer, look_up), self._sealer.record_value.seal_eid(eid)
-                    self._transaction.put(name, block, dupdata=True, db=locations)
+                    self._transaction.put(_location_name(self._sealer, look_up), block, dupdata=True, db=locations)
                     self._stale.get(look_up, set()).discard(eid)
         for look_up, eids in self._stale.items():
             for eid in eids:
@@ -264,22 +439,53 @@ class IndexWriter(IndexReader):
         self._touched.clear()
         self._stale.clear()
 
-    def _candidate_rows(self, number: int, record: EncodedRecord) -> Iterator[tuple[bytes, bytes]]:
-        rows: Counter[str] = Counter()
-        for encoding in (each for demographics in record.encodings() for each in demographics.channels):
-            channel = encoding.channel
-            key = self._sealer.name("candidates", channel.encode(), encoding.bucket)
-            yield key, self._sealer.channel(channel).seal_number(number, rows[channel]) + encoding.vector
+    def _place(self, number: int) -> tuple[str, bytes] | None:
+        """Identity of a record and names of its candidates; None for one that is not held."""
+        if number in self._places:
+            return self._places[number]
+        key = self._sealer.record_key.seal_number(number)
+        value = self._transaction.get(key, db=self._tables["records"])
+        if value is None:
+            return None
+        return self._sealer.record_value.open_eid(value[:BLOCK]), self._sealer.open(key, value[BLOCK:])
+
+    def _candidates_of(self, number: int, names: bytes) -> Iterator[tuple[bytes, bytes]]:
+        rows = Counter[str]()
+        at = 0
+        while at < len(names):
+            (length,) = _U16.unpack_from(names, at)
+            name = names[at + _U16.size : at + _U16.size + length]
+            at += _U16.size + length
+            channel = name[NAME_BYTES:].decode()
+            yield name[:NAME_BYTES], self._sealer.channel(channel).seal_number(number, rows[channel])
             rows[channel] += 1
+
+    def _remove_candidate(self, key: bytes, block: bytes) -> None:
+        self._added.pop((key, block), None)
+        with self._transaction.cursor(self._tables["candidates"]) as cursor:
+            if cursor.set_range_dup(key, block) and cursor.value()[:BLOCK] == block:
+                cursor.delete()
+
+    def _stand(self, eid: str, target: str, parts: Sequence[str]) -> None:
+        key = self._sealer.name("standing", uuid.UUID(eid).bytes)
+        if target or parts:
+            packed = b"".join(uuid.UUID(each).bytes if each else bytes(_EID_BYTES) for each in (target, *parts))
+            self._transaction.put(key, self._sealer.seal(key, packed), db=self._tables["standing"])
+        else:
+            self._transaction.delete(key, db=self._tables["standing"])
 
     def _identity(self, eid: str) -> dict[int, Member]:
         if eid not in self._touched:
             self._touched[eid] = {member.number: member for member in self.members(eid)}
         return self._touched[eid]
 
-    def _remember(self, eid: str, member: Member | None) -> None:
-        for look_up in member.look_up_keys() if member else ():
+    def _take_out(self, number: int, eid: str) -> Member:
+        member = self._identity(eid).pop(number, None)
+        if member is None:
+            raise IndexCorrupt("the index names a record that it does not hold; rebuild it")
+        for look_up in member.look_up_keys():
             self._stale.setdefault(look_up, set()).add(eid)
+        return member
 
 
 def _location_name(sealer: Sealer, key: TokenKey) -> bytes:

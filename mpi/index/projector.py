@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
-from mpi.index.lmdb_index import TABLES, Index, IndexWriter, Member
-from mpi.store.sql import Change, LiveRecord, Store
+import lmdb
+
+from mpi.domain import changes as changes_of
+from mpi.domain.changes import Cause, Change, Placement
+from mpi.errors import IndexBehind, IndexCorrupt, MpiError
+from mpi.index.lmdb_index import TABLES, Index, IndexReader, IndexWriter, put_in_place
+from mpi.store.reading import LiveRecord, Reading
+from mpi.store.sql import Store
+from mpi.store.writing import Transaction
 
 CHANGES_PER_WRITE = 2000
 RECORDS_PER_WRITE = 5000
+FOLLOW_SECONDS = 0.05
+"""How often a process looks whether another one has committed."""
+
+_NOBODY = Cause("urn:mpi:index", "")
+"""Cause of a transaction that changes nothing and only keeps others from writing."""
+_log = logging.getLogger(__name__)
 
 
 def project(index: Index, changes: Iterable[Change]) -> int:
-    """Apply changes that follow the revision that the index stands at.
+    """Apply changes that follow the revision that the index stands at; those that it has already are passed over.
 
     Returns:
         The revision that the index stands at now.
+
+    Raises:
+        IndexBehind: a change is missing in between; nothing was applied.
     """
-    revision = 0
-    with index.writing() as writer:
-        revision = writer.revision()
-        for change in changes:
-            if change.revision <= revision:
-                continue
-            _apply(writer, change)
-            revision = change.revision
-        writer.flush()
-        writer.set_revision(revision)
+    batch = list(changes)
+    revision = index.write(lambda writer: _project(writer, batch))
     index.cover()
     return revision
 
@@ -42,74 +55,170 @@ def catch_up(index: Index, store: Store) -> int:
     with index.reading() as reader:
         revision = reader.revision()
     while True:
-        batch = []
-        for change in store.changes(revision):
-            batch.append(change)
-            if len(batch) == CHANGES_PER_WRITE:
-                break
+        batch = list(store.changes(revision, CHANGES_PER_WRITE))
         if not batch:
             return revision
         revision = project(index, batch)
 
 
-def fill(index: Index, store: Store) -> int:
-    """Fill an empty index from the store's present state, which takes less work than its whole history.
+def bring_up(index: Index, transaction: Transaction) -> None:
+    """Bring the index up to the store inside a transaction, in case another process has committed and not projected."""
+    with index.reading() as reader:
+        revision = reader.revision()
+    missing = list(transaction.changes_after(revision))
+    if missing:
+        project(index, missing)
+
+
+class Follower:
+    """A thread that carries over what other processes and other hosts commit, until it is stopped."""
+
+    def __init__(self, index: Index, store: Store, seconds: float = FOLLOW_SECONDS) -> None:
+        self._index = index
+        self._store = store
+        self._seconds = seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mpi-follower", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; what was committed later is carried over at the next start."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        failing = False
+        while not self._stop.wait(self._seconds):
+            try:
+                catch_up(self._index, self._store)
+                failing = False
+            except MpiError as error:
+                # Lookups go on from what the index holds; nothing is lost, only late.
+                if not failing:
+                    _log.warning("the index cannot follow the store: %s", error.message)
+                failing = True
+
+
+def fill(index: Index, reading: Reading) -> int:
+    """Fill an empty index from a snapshot of the store, which takes less work than its whole history.
 
     Returns:
         The revision that the index stands at.
     """
-    # Changes made while the records are read are applied afterwards; applying one again changes nothing.
-    head = store.head()
-    batch = []
-    for live in store.records():
-        batch.append(live)
-        if len(batch) == RECORDS_PER_WRITE:
-            _fill_batch(index, batch)
-            batch = []
-    _fill_batch(index, batch)
-    with index.writing() as writer:
-        writer.set_revision(head)
-    return catch_up(index, store)
+    records = reading.records()
+    while batch := list(islice(records, RECORDS_PER_WRITE)):
+        index.write(lambda writer, batch=batch: _fill(writer, batch))  # type: ignore[misc]
+    revision = reading.head()
+
+    def finish(writer: IndexWriter) -> None:
+        for eid, target in reading.redirects():
+            writer.lead(eid, target)
+        for origin, part in reading.partings():
+            writer.part(origin, part, held=True)
+        writer.set_revision(revision)
+
+    index.write(finish)
+    index.cover()
+    return revision
+
+
+def rebuild(folder: Path, at_rest: bytes, store: Store) -> int:
+    """Make an index anew from the store beside the one in `folder`, then put it in its place in one step.
+
+    Servers may run on the old one meanwhile and go on with the new one; what they commit is in it.
+
+    Returns:
+        The revision that the index stands at.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh_folder = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(fresh_folder, ignore_errors=True)
+    fresh = Index(fresh_folder, at_rest)
+    try:
+        with store.reading() as reading:
+            fill(fresh, reading)
+        catch_up(fresh, store)
+        with store.transaction(_NOBODY):
+            # Nobody commits now. Whoever commits later finds the new index; so it misses nothing.
+            revision = catch_up(fresh, store)
+            fresh.close()
+            put_in_place(fresh_folder, folder)
+    finally:
+        fresh.close()
+        shutil.rmtree(fresh_folder, ignore_errors=True)
+    return revision
 
 
 def verify(index: Index, store: Store) -> list[str]:
-    """Hold an index against one built anew from the store, row by row.
+    """Hold an index against one built anew from the store, row by row; both as they were at one moment.
 
     Returns:
         What differs, a line a finding; empty when the index is right. Rows are counted, never shown.
     """
-    findings = []
     with tempfile.TemporaryDirectory(dir=index.folder.parent, prefix="verify-") as folder:
         fresh = Index(Path(folder), index.at_rest)
         try:
-            fill(fresh, store)
-            for table in TABLES:
-                missing, extra = _differences(fresh.rows(table), index.rows(table))
-                if missing or extra:
-                    findings.append(
-                        f"{table}: {missing} rows missing or damaged, {extra} rows that should not be there"
-                    )
+            with ExitStack() as snapshots:
+                with store.transaction(_NOBODY):
+                    catch_up(index, store)
+                    held = snapshots.enter_context(index.reading())
+                    reading = snapshots.enter_context(store.reading())
+                    reading.head()  # the snapshot begins with its first statement
+                fill(fresh, reading)
+                expected = snapshots.enter_context(fresh.reading())
+                findings = [line for table in TABLES if (line := _compared(table, expected, held))]
         finally:
             fresh.close()
     return findings
 
 
+def _project(writer: IndexWriter, changes: Sequence[Change]) -> int:
+    revision = writer.revision()
+    for change in changes:
+        if change.revision <= revision:
+            continue
+        if change.revision != revision + 1:
+            raise IndexBehind("the index lacks changes before those that it was given")
+        _apply(writer, change)
+        revision = change.revision
+    writer.flush()
+    writer.set_revision(revision)
+    return revision
+
+
 def _apply(writer: IndexWriter, change: Change) -> None:
-    placement = change.placement
-    if change.replaced is not None:
-        writer.remove_candidates(placement.record, change.replaced)
-    if placement.previous and placement.previous != placement.eid:
-        writer.drop_member(placement.previous, placement.record)
-    writer.add_candidates(placement.record, change.record)
-    writer.put_member(placement.eid, Member.of(placement.record, change.record))
+    event, record = change.event, change.record
+    content = changes_of.rewrite(change.revision, event)
+    for move in changes_of.moves(change.revision, event):
+        if not move.target:
+            writer.remove(move.record)
+        elif isinstance(event, Placement) or not move.source:
+            if record is not None:  # else it was erased since
+                writer.put(move.record, move.target, record)
+        else:
+            writer.move(move.record, move.target)
+    if content is not None and record is not None and not isinstance(event, Placement):
+        writer.rewrite(content.record, record)
+    for redirect in event.redirects:
+        writer.lead(redirect.eid, redirect.target)
+    for parting in changes_of.partings(event):
+        writer.part(parting.origin, parting.part, held=parting.after)
 
 
-def _fill_batch(index: Index, batch: Iterable[LiveRecord]) -> None:
-    with index.writing() as writer:
-        for live in batch:
-            writer.add_candidates(live.number, live.record)
-            writer.put_member(live.eid, Member.of(live.number, live.record))
-        writer.flush()
+def _fill(writer: IndexWriter, batch: Iterable[LiveRecord]) -> None:
+    for live in batch:
+        writer.put(live.number, live.eid, live.record)
+    writer.flush()
+
+
+def _compared(table: str, expected: IndexReader, actual: IndexReader) -> str:
+    try:
+        missing, extra = _differences(expected.rows(table), actual.rows(table))
+    except (lmdb.Error, IndexCorrupt):
+        return f"{table}: cannot be read"
+    if missing or extra:
+        return f"{table}: {missing} rows missing or damaged, {extra} rows that should not be there"
+    return ""
 
 
 def _differences(expected: Iterator[tuple[bytes, bytes]], actual: Iterator[tuple[bytes, bytes]]) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from mpi.errors import IndexCorrupt
 from mpi.keyfiles import derive
 
 BLOCK = 16
-_KEY_PREFIX = 16
+NAME_BYTES = 16
 
 Numbers = npt.NDArray[np.int64]
 """Record numbers."""
@@ -95,7 +95,7 @@ class Sealer:
     def name(self, table: str, *parts: bytes) -> bytes:
         """Key of an entry: 16 bytes of HMAC-SHA256 over table and parts, so that no token stands in the file."""
         message = b"\x1f".join((table.encode(), *parts))
-        return hmac.digest(self._name_key, message, "sha256")[:_KEY_PREFIX]
+        return hmac.digest(self._name_key, message, "sha256")[:NAME_BYTES]
 
     def seal(self, key: bytes, content: bytes) -> bytes:
         """Encrypt a value; its key is authenticated with it, so values cannot be swapped."""

@@ -21,12 +21,24 @@ from grpc_reflection.v1alpha import reflection
 from mpi.config import TlsFiles
 from mpi.errors import ConfigInvalid
 from mpi.server.interceptors import Edge
-from mpi.server.servicers import Locator, LocatorServicer, Matcher, Registry, RegistryServicer, Writer
+from mpi.server.servicers import (
+    History,
+    Locator,
+    LocatorServicer,
+    Matcher,
+    Registry,
+    RegistryServicer,
+    Stewardship,
+    StewardshipServicer,
+    Writer,
+)
 from mpi.v1 import (
     locator_service_pb2,
     locator_service_pb2_grpc,
     registry_service_pb2,
     registry_service_pb2_grpc,
+    stewardship_service_pb2,
+    stewardship_service_pb2_grpc,
 )
 
 MAX_MESSAGE_BYTES = 4 << 20
@@ -49,6 +61,7 @@ _OPTIONS = (
 _SERVICES = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     locator_service_pb2.DESCRIPTOR.services_by_name["LocatorService"].full_name,
+    stewardship_service_pb2.DESCRIPTOR.services_by_name["StewardshipService"].full_name,
 )
 
 _log = logging.getLogger(__name__)
@@ -60,7 +73,9 @@ class Application:
 
     registry: Registry
     locator: Locator
+    history: History
     matcher: Matcher
+    stewardship: Stewardship
 
 
 def run(application: Application, listen: str, tls: TlsFiles | None, on_ready: Callable[[str], None]) -> None:
@@ -94,7 +109,10 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
         RegistryServicer(application.registry, writer), server
     )
     locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        LocatorServicer(application.locator, application.matcher, pool), server
+        LocatorServicer(application.locator, application.history, application.matcher, pool), server
+    )
+    stewardship_service_pb2_grpc.add_StewardshipServiceServicer_to_server(  # type: ignore[no-untyped-call]
+        StewardshipServicer(application.stewardship, writer, pool), server
     )
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

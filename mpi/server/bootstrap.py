@@ -3,39 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
-from mpi.config import ServerConfig, StoreConfig
+from mpi.config import ServerConfig, StoreConfig, read_password
+from mpi.errors import IndexCorrupt
 from mpi.index.lmdb_index import Index
-from mpi.index.projector import catch_up
+from mpi.index.projector import Follower, catch_up
 from mpi.rules import load_rules, rule_file
 from mpi.server.app import Application
+from mpi.service.backlog import Backlog
 from mpi.service.gateway import Gateway
+from mpi.service.history import History
 from mpi.service.keys import open_service_keys
 from mpi.service.location import Locator
 from mpi.service.matching import Matcher, Matching
 from mpi.service.registration import Registry
-from mpi.store.sql import Store, open_sqlite
+from mpi.service.stewardship import Stewardship
+from mpi.store.sql import Store, open_postgres, open_sqlite
 
 
 @contextmanager
 def open_store(config: StoreConfig) -> Iterator[Store]:
-    """Open the store of a data folder, making both where they are missing."""
+    """Open the store of a data folder, or the database that is its store, making what is missing."""
     rules = load_rules(rule_file(config.rules))
     keys = open_service_keys(config.service_key)
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    store = open_sqlite(config.data / "store.db", keys.at_rest, rules.profile.digest)
+    if config.database is None:
+        store = open_sqlite(config.data / "store.db", keys.at_rest, rules.stored_digest)
+    else:
+        password = None if config.database.password is None else read_password(config.database.password)
+        store = open_postgres(config.database.url, password, keys.at_rest, rules.stored_digest)
     try:
         yield store
     finally:
         store.close()
 
 
+def index_folder(config: StoreConfig) -> Path:
+    """Folder of the index of a data folder."""
+    return config.data / "index"
+
+
 @contextmanager
 def opened(config: StoreConfig) -> Iterator[tuple[Store, Index]]:
     """Open the store and the index of a data folder, without bringing the one up to the other."""
     with open_store(config) as store:
-        index = Index(config.data / "index", open_service_keys(config.service_key).at_rest)
+        index = Index(index_folder(config), open_service_keys(config.service_key).at_rest)
         try:
             yield store, index
         finally:
@@ -46,12 +60,17 @@ def opened(config: StoreConfig) -> Iterator[tuple[Store, Index]]:
 def application(config: ServerConfig) -> Iterator[Application]:
     """Open everything that a server needs; the index has caught up with the store when this returns."""
     rules = load_rules(rule_file(config.store.rules))
-    gateway = Gateway(open_service_keys(config.store.service_key).gateway, rules.profile, config.key_epochs)
+    gateway = Gateway(open_service_keys(config.store.service_key).gateway, rules, config.key_epochs)
     matching = Matching(rules.profile, rules.model)
     with opened(config.store) as (store, index):
-        catch_up(index, store)
-        yield Application(
-            registry=Registry(gateway, store, index, matching, rules.model.digest),
-            locator=Locator(gateway, index),
-            matcher=Matcher(gateway, index, matching),
-        )
+        if catch_up(index, store) > store.head():
+            raise IndexCorrupt("the index is ahead of the store, as after a restored backup; run `mpi index rebuild`")
+        registry = Registry(gateway, store, index, matching, rules.model.digest)
+        with closing(Follower(index, store)), closing(Backlog(registry)):
+            yield Application(
+                registry=registry,
+                locator=Locator(gateway, index),
+                history=History(store),
+                matcher=Matcher(gateway, index, matching),
+                stewardship=Stewardship(store, index, rules.model.digest),
+            )

@@ -44,9 +44,27 @@ _EVERYONE = frozenset(Role)
 _ROLES = {
     "/mpi.v1.RegistryService/Register": frozenset({Role.FACILITY, Role.INSECURE}),
     "/mpi.v1.RegistryService/RegisterBatch": frozenset({Role.FACILITY, Role.INSECURE}),
+    "/mpi.v1.RegistryService/Retract": frozenset({Role.FACILITY, Role.INSECURE}),
     "/mpi.v1.LocatorService/Locate": _EVERYONE,
     "/mpi.v1.LocatorService/BatchLocate": frozenset({Role.EXCHANGE, Role.STEWARD, Role.INSECURE}),
     "/mpi.v1.LocatorService/Match": _EVERYONE,
+    **dict.fromkeys(
+        (
+            f"/mpi.v1.StewardshipService/{call}"
+            for call in (
+                "GetIdentity",
+                "Link",
+                "Unlink",
+                "Merge",
+                "Split",
+                "Undo",
+                "ListChanges",
+                "ListTasks",
+                "DecideTask",
+            )
+        ),
+        frozenset({Role.STEWARD, Role.INSECURE}),
+    ),
 }
 """Who may make which call; a call that is not listed is refused."""
 

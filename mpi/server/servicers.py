@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import uuid
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
-from mpi.domain.identifiers import LocateKey
-from mpi.domain.identity import Decision, Identity, MatchCandidate, Registration
+from mpi.domain.changes import Change, Selection
+from mpi.domain.identifiers import LocalIdToken, LocateKey
+from mpi.domain.identity import (
+    Decision,
+    Identity,
+    IdentityView,
+    MatchCandidate,
+    Registration,
+    Regrouped,
+    Undone,
+)
 from mpi.domain.record import EncodedDemographics, EncodedRecord
+from mpi.domain.review import HeldTask
 from mpi.errors import AccessDenied, IndexBehind, Reason, RecordRejected, ServiceUnavailable
 from mpi.server.interceptors import CALLER, Caller, Context
 from mpi.v1 import locator_service_pb2 as locator_pb2
-from mpi.v1 import locator_service_pb2_grpc, record_pb2, registry_service_pb2_grpc
+from mpi.v1 import locator_service_pb2_grpc, record_pb2, registry_service_pb2_grpc, stewardship_service_pb2_grpc
 from mpi.v1 import registry_service_pb2 as registry_pb2
-from mpi.wire import convert
+from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
+from mpi.wire import convert, stewardship
 
 WAITING_BATCHES = 64
 """Most batches that wait for the writer; more than that and callers are told to come back."""
@@ -33,10 +46,17 @@ Result = TypeVar("Result")
 
 
 class Registry(Protocol):
-    """Takes records and links them."""
+    """Takes records and links them, and takes them back."""
 
-    def register(self, records: Sequence[EncodedRecord], actor: str) -> tuple[list[Registration | RecordRejected], int]:
+    def register(
+        self, records: Sequence[EncodedRecord], actor: str, request: str
+    ) -> tuple[list[Registration | RecordRejected], int]:
         """Store records in one transaction; give an outcome for each, and the revision that holds them all."""
+
+    def retract(
+        self, facility: str, local_id: LocalIdToken, actor: str, request: str, *, erase: bool
+    ) -> tuple[bool, int]:
+        """Take a record back; says whether there was one, and the revision that holds it no more."""
 
 
 class Locator(Protocol):
@@ -54,6 +74,44 @@ class Matcher(Protocol):
 
     def match(self, demographics: EncodedDemographics, limit: int) -> tuple[list[MatchCandidate], Decision]:
         """Give the nearest identities, nearest first, and what registering would lead to."""
+
+
+class History(Protocol):
+    """Answers where a person's records were."""
+
+    def locate_at(self, key: LocateKey, revision: int) -> tuple[Identity, ...]:
+        """Find the identity that a key belonged to after a revision."""
+
+
+class Stewardship(Protocol):
+    """Changes identities by people's decisions, shows what was decided, and takes it back."""
+
+    def identity(self, eid: str, as_of: int | datetime | None) -> tuple[IdentityView, int]:
+        """Show an identity as it is or was, and the revision that this is."""
+
+    def link(self, record: int, other: int, actor: str, request: str) -> Regrouped:
+        """Say that two records are of one person."""
+
+    def unlink(self, record: int, actor: str, request: str) -> Regrouped:
+        """Say that a record is not of its identity's person."""
+
+    def merge(self, eid: str, other: str, actor: str, request: str) -> Regrouped:
+        """Say that two identities are one person."""
+
+    def split(self, eid: str, parts: Sequence[Collection[int]], actor: str, request: str) -> Regrouped:
+        """Say that an identity was several persons."""
+
+    def undo(self, selection: Selection, actor: str, request: str, *, preview: bool, keep_later: bool) -> Undone:
+        """Take changes back, or say what that would do."""
+
+    def changes(self, selection: Selection, after: int, most: int) -> tuple[list[Change], int]:
+        """Read the log, and the newest revision."""
+
+    def tasks(self, after: int, most: int) -> list[HeldTask]:
+        """List what waits for a person."""
+
+    def decide(self, number: int, *, same: bool, actor: str, request: str) -> Regrouped:
+        """Answer a task."""
 
 
 class Writer:
@@ -104,43 +162,57 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         """Store one record and link it."""
         if not request.HasField("record"):
             raise RecordRejected(Reason.REQUEST_INVALID, "record", "is missing")
-        caller = CALLER.get()
-        (outcome,), revision = await self._writer.run(partial(self._register, [request.record], caller))
+        caller, name = CALLER.get(), new_request()
+        (outcome,), revision = await self._writer.run(partial(self._register, [request.record], caller, name))
         if isinstance(outcome, RecordRejected):
             if outcome.reason is Reason.FACILITY_MISMATCH:
                 raise AccessDenied(outcome.reason, _FOREIGN_RECORD)
             raise outcome
         return registry_pb2.RegisterResponse(
-            registration=convert.registration_to_proto(outcome), revision=convert.revision_to_token(revision)
+            registration=convert.registration_to_proto(outcome),
+            revision=convert.revision_to_token(revision),
+            request_id=name,
         )
 
     async def RegisterBatch(
         self, request_iterator: AsyncIterator[registry_pb2.RegisterBatchRequest], context: Context
     ) -> AsyncIterator[registry_pb2.RegisterBatchResponse]:
         """Store batches, one transaction each; the next is read when the answer to the last has been sent."""
-        caller = CALLER.get()
+        caller, name = CALLER.get(), new_request()
         async for request in request_iterator:
             cursor = convert.check_cursor(request.cursor)
             convert.check_batch(request.records, "records")
-            yield await self._writer.run(partial(self._batch, request, cursor, caller))
+            yield await self._writer.run(partial(self._batch, request, cursor, caller, name))
+
+    async def Retract(self, request: registry_pb2.RetractRequest, context: Context) -> registry_pb2.RetractResponse:
+        """Take a record back."""
+        caller = CALLER.get()
+        facility, local_id = convert.retraction_from_proto(request)
+        if not caller.may_write(facility):
+            raise AccessDenied(Reason.FACILITY_MISMATCH, _FOREIGN_RECORD)
+        retracted, revision = await self._writer.run(
+            partial(self._registry.retract, facility, local_id, caller.urn, new_request(), erase=request.erase)
+        )
+        return registry_pb2.RetractResponse(retracted=retracted, revision=convert.revision_to_token(revision))
 
     def _batch(
-        self, request: registry_pb2.RegisterBatchRequest, cursor: bytes, caller: Caller
+        self, request: registry_pb2.RegisterBatchRequest, cursor: bytes, caller: Caller, name: str
     ) -> registry_pb2.RegisterBatchResponse:
-        outcomes, revision = self._register(request.records, caller)
+        outcomes, revision = self._register(request.records, caller, name)
         return registry_pb2.RegisterBatchResponse(
             cursor=cursor,
             outcomes=[convert.outcome_to_proto(outcome) for outcome in outcomes],
             revision=convert.revision_to_token(revision),
+            request_id=name,
         )
 
     def _register(
-        self, messages: Sequence[record_pb2.EncodedRecord], caller: Caller
+        self, messages: Sequence[record_pb2.EncodedRecord], caller: Caller, name: str
     ) -> tuple[list[Registration | RecordRejected], int]:
         """Register what can be taken, and put the refusals back in their places."""
         entries = [_record(message, caller) for message in messages]
         taken = [entry for entry in entries if isinstance(entry, EncodedRecord)]
-        outcomes, revision = self._registry.register(taken, caller.urn)
+        outcomes, revision = self._registry.register(taken, caller.urn, name)
         answers = iter(outcomes)
         return [next(answers) if isinstance(entry, EncodedRecord) else entry for entry in entries], revision
 
@@ -148,8 +220,9 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
 class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
     """Answers where a person's records are (compare IHE ITI-119)."""
 
-    def __init__(self, locator: Locator, matcher: Matcher, pool: Executor) -> None:
+    def __init__(self, locator: Locator, history: History, matcher: Matcher, pool: Executor) -> None:
         self._locator = locator
+        self._history = history
         self._matcher = matcher
         self._pool = pool
 
@@ -158,7 +231,13 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         convert.purpose_from_proto(request.purpose)
         key = convert.key_from_proto(request.key)
         revision = await self._reached(request.at_least, context)
-        identities = self._locator.locate(key)
+        if request.as_of:
+            revision = convert.revision_from_token(request.as_of, "as_of")
+            identities = await asyncio.get_running_loop().run_in_executor(
+                self._pool, self._history.locate_at, key, revision
+            )
+        else:
+            identities = self._locator.locate(key)
         return locator_pb2.LocateResponse(
             identities=[convert.identity_to_proto(identity) for identity in identities],
             revision=convert.revision_to_token(revision),
@@ -221,6 +300,104 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             await asyncio.sleep(_POLL_SECONDS)
             revision = self._locator.revision()
         return revision
+
+
+class StewardshipServicer(stewardship_service_pb2_grpc.StewardshipServiceServicer):
+    """Takes stewards' decisions. They write on the registry's thread, for the store takes one writer at a time."""
+
+    def __init__(self, stewardship: Stewardship, writer: Writer, pool: Executor) -> None:
+        self._stewardship = stewardship
+        self._writer = writer
+        self._pool = pool
+
+    async def GetIdentity(
+        self, request: stewardship_pb2.GetIdentityRequest, context: Context
+    ) -> stewardship_pb2.GetIdentityResponse:
+        """Show an identity, as it is or as it was."""
+        eid, as_of = convert.eid_from_proto(request.eid, "eid"), stewardship.as_of_from_proto(request)
+        view, revision = await self._read(partial(self._stewardship.identity, eid, as_of))
+        return stewardship_pb2.GetIdentityResponse(identity=stewardship.view_to_proto(view), revision=revision)
+
+    async def Link(self, request: stewardship_pb2.LinkRequest, context: Context) -> stewardship_pb2.LinkResponse:
+        """Say that two records are of one person."""
+        one, other = (stewardship.check_number(number, "record") for number in (request.record, request.other))
+        done = await self._writer.run(partial(self._stewardship.link, one, other, *_signed()))
+        return stewardship_pb2.LinkResponse(regrouped=stewardship.regrouped_to_proto(done))
+
+    async def Unlink(self, request: stewardship_pb2.UnlinkRequest, context: Context) -> stewardship_pb2.UnlinkResponse:
+        """Say that a record is not of its identity's person."""
+        record = stewardship.check_number(request.record, "record")
+        done = await self._writer.run(partial(self._stewardship.unlink, record, *_signed()))
+        return stewardship_pb2.UnlinkResponse(regrouped=stewardship.regrouped_to_proto(done))
+
+    async def Merge(self, request: stewardship_pb2.MergeRequest, context: Context) -> stewardship_pb2.MergeResponse:
+        """Say that two identities are one person."""
+        eid, other = convert.eid_from_proto(request.eid, "eid"), convert.eid_from_proto(request.other, "other")
+        done = await self._writer.run(partial(self._stewardship.merge, eid, other, *_signed()))
+        return stewardship_pb2.MergeResponse(regrouped=stewardship.regrouped_to_proto(done))
+
+    async def Split(self, request: stewardship_pb2.SplitRequest, context: Context) -> stewardship_pb2.SplitResponse:
+        """Say that an identity was several persons."""
+        eid = convert.eid_from_proto(request.eid, "eid")
+        parts = [list(part.records) for part in convert.check_batch(request.parts, "parts")]
+        done = await self._writer.run(partial(self._stewardship.split, eid, parts, *_signed()))
+        return stewardship_pb2.SplitResponse(regrouped=stewardship.regrouped_to_proto(done))
+
+    async def Undo(self, request: stewardship_pb2.UndoRequest, context: Context) -> stewardship_pb2.UndoResponse:
+        """Take changes back, or say what that would do."""
+        selection = stewardship.selection_from_proto(request.selection)
+        work = partial(
+            self._stewardship.undo,
+            selection,
+            *_signed(),
+            preview=request.preview,
+            keep_later=request.keep_later,
+        )
+        done = await (self._read(work) if request.preview else self._writer.run(work))
+        return stewardship.undone_to_proto(done)
+
+    async def ListChanges(
+        self, request: stewardship_pb2.ListChangesRequest, context: Context
+    ) -> stewardship_pb2.ListChangesResponse:
+        """Read the log of changes."""
+        selection = stewardship.selection_from_proto(request.selection)
+        after, most = stewardship.check_number(request.after, "after"), stewardship.entries_from_proto(request.limit)
+        changes, revision = await self._read(partial(self._stewardship.changes, selection, after, most))
+        entries = [stewardship.change_to_proto(change) for change in changes]
+        return stewardship_pb2.ListChangesResponse(changes=entries, revision=revision)
+
+    async def ListTasks(
+        self, request: stewardship_pb2.ListTasksRequest, context: Context
+    ) -> stewardship_pb2.ListTasksResponse:
+        """List the possible links that wait for a person."""
+        after, most = stewardship.check_number(request.after, "after"), stewardship.entries_from_proto(request.limit)
+        tasks = await self._read(partial(self._stewardship.tasks, after, most))
+        return stewardship_pb2.ListTasksResponse(tasks=[stewardship.task_to_proto(task) for task in tasks])
+
+    async def DecideTask(
+        self, request: stewardship_pb2.DecideTaskRequest, context: Context
+    ) -> stewardship_pb2.DecideTaskResponse:
+        """Answer a task."""
+        number, same = (
+            stewardship.check_number(request.number, "number"),
+            stewardship.verdict_from_proto(request.verdict),
+        )
+        actor, name = _signed()
+        done = await self._writer.run(partial(self._stewardship.decide, number, same=same, actor=actor, request=name))
+        return stewardship_pb2.DecideTaskResponse(regrouped=stewardship.regrouped_to_proto(done))
+
+    async def _read(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def new_request() -> str:
+    """Name a call in the log of changes."""
+    return uuid.uuid4().hex
+
+
+def _signed() -> tuple[str, str]:
+    """Who calls, and the name of the call."""
+    return CALLER.get().urn, new_request()
 
 
 def _record(message: record_pb2.EncodedRecord, caller: Caller) -> EncodedRecord | RecordRejected:

@@ -30,6 +30,15 @@ def open_service_keys(path: Path) -> ServiceKeys:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = {name: secret_text(secrets.token_bytes(KEY_BYTES)) for name in ("gateway", "at_rest")}
         write_key_file(path, fresh)
+    return read_service_keys(path)
+
+
+def read_service_keys(path: Path) -> ServiceKeys:
+    """Read the centre's key file.
+
+    Raises:
+        KeyRingUnusable: the file is missing, damaged or open to others.
+    """
     content = read_key_file(path)
     return ServiceKeys(
         secret_bytes(path, content.get("gateway"), KEY_BYTES),

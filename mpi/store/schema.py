@@ -3,15 +3,35 @@
 What could tell records of one person apart or together outside the matcher (facility, tokens, vectors, pointers,
 placements) stands only inside encrypted payloads. In clear are a record's number, the keyed name that finds it
 again, a keyed digest of its content, and its identity.
+
+The content of a record stands once, in the change that brought it, encrypted with a key of the record's own. That key
+stands in the record's row, encrypted with the key at rest. Erasing a record removes it there, and so every content
+that the record ever had. Copies made before that (backups, PostgreSQL's write-ahead log and rows that it has not
+vacuumed) still hold the sealed key: they must be kept no longer than the law allows.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, ForeignKey, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+)
 
-SCHEMA_VERSION = 2
+HEAD = "v0001"
+"""The migration that makes the tables as they are described here."""
 
 metadata = MetaData()
+
+Number = BigInteger().with_variant(Integer, "sqlite")
+"""64 bits everywhere: SQLite's integer is, and only by that name is it the row's own id."""
 
 setting = Table(
     "setting",
@@ -19,47 +39,89 @@ setting = Table(
     Column("name", String(32), primary_key=True),
     Column("value", String(200), nullable=False),
 )
-"""Facts about the database itself: its schema version and the profile that its records are encoded with."""
+"""Facts about the database itself: the profile that its records are encoded with."""
 
 cause = Table(
     "cause",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Number, primary_key=True, autoincrement=False),
     Column("actor", String(200), nullable=False),
     Column("rules_digest", String(64), nullable=False),
-    Column("at", DateTime, nullable=False),
+    Column("request", String(64), nullable=False, index=True),
+    Column("facility", String(9), nullable=False),
+    Column("at", DateTime, nullable=False, index=True),
 )
-"""Why changes were made: one row a transaction, times in UTC."""
+"""Why changes were made: one row a transaction and facility, times in UTC."""
 
 record = Table(
     "record",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("ref", LargeBinary(32), nullable=False, unique=True),
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("ref", LargeBinary(32), unique=True),
     Column("earlier_ref", LargeBinary(32), unique=True),
-    Column("digest", LargeBinary(32), nullable=False),
-    Column("eid", String(36), nullable=False, index=True),
-    Column("payload", LargeBinary, nullable=False),
+    Column("digest", LargeBinary(32)),
+    Column("eid", String(36), index=True),
+    Column("content", Number, nullable=False),
+    Column("payload", LargeBinary),
 )
-"""State: every live record and the identity that it belongs to.
+"""State: every record that was ever registered, and the identity that it belongs to.
 
-`earlier_ref` finds a record by its name under the key epoch before, while the epoch is being changed.
+`earlier_ref` finds a record by its name under the key epoch before, while the epoch is being changed; `content` is the
+revision that brought its content; `payload` seals its own key. A record that was retracted has no `eid`; one that was
+erased has no more than its number, so that no other record ever gets it.
 """
 
 change = Table(
     "change",
     metadata,
-    Column("revision", Integer, primary_key=True, autoincrement=False),
-    Column("cause", Integer, ForeignKey("cause.id"), nullable=False),
+    Column("revision", Number, primary_key=True, autoincrement=False),
+    Column("cause", Number, ForeignKey("cause.id"), nullable=False, index=True),
     Column("payload", LargeBinary, nullable=False),
 )
 """The append-only log: revisions count from 1 without a gap, in commit order."""
 
+trace = Table(
+    "trace",
+    metadata,
+    Column("name", LargeBinary(16), primary_key=True),
+    Column("revision", Number, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+"""Which changes an identity was touched by, under a keyed name: what its history is read from."""
+
+redirect = Table(
+    "redirect",
+    metadata,
+    Column("eid", String(36), primary_key=True),
+    Column("target", String(36), nullable=False, index=True),
+)
+"""Enterprise ids that stand for another one, which stands for itself."""
+
+parting = Table(
+    "parting",
+    metadata,
+    Column("origin", String(36), primary_key=True),
+    Column("part", String(36), primary_key=True),
+)
+"""Identities and those that were split off them."""
+
+bond = Table(
+    "bond",
+    metadata,
+    Column("first", Number, primary_key=True, autoincrement=False),
+    Column("second", Number, primary_key=True, autoincrement=False),
+    Column("kind", String(16), nullable=False),
+    Index("ix_bond_second", "second"),
+)
+"""What people decided about pairs of records; the one with the smaller number stands first."""
+
 task = Table(
     "task",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("status", String(16), nullable=False, index=True),
+    Column("id", Number, primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("record", Number, nullable=False, index=True),
     Column("payload", LargeBinary, nullable=False),
+    Index("ix_task_status_id", "status", "id"),
 )
-"""Possible links that wait for a person."""
+"""Possible links that wait for a person, and records that wait to be compared."""

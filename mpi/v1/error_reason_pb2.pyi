@@ -86,6 +86,11 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """ERROR_REASON_SERVICE_UNAVAILABLE means that the server is stopping or overloaded (UNAVAILABLE).
     Example: {"reason": "SERVICE_UNAVAILABLE", "domain": "mpi.v1"}
     """
+    ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 15
+    """ERROR_REASON_CONFLICT means that what was asked contradicts a later change, or what a steward decided
+    (FAILED_PRECONDITION).
+    Example: {"reason": "CONFLICT", "domain": "mpi.v1"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is why a call failed. ErrorInfo.reason holds the name without the prefix ERROR_REASON_."""
@@ -152,6 +157,11 @@ Example: {"reason": "INDEX_CORRUPT", "domain": "mpi.v1"}
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 14
 """ERROR_REASON_SERVICE_UNAVAILABLE means that the server is stopping or overloaded (UNAVAILABLE).
 Example: {"reason": "SERVICE_UNAVAILABLE", "domain": "mpi.v1"}
+"""
+ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 15
+"""ERROR_REASON_CONFLICT means that what was asked contradicts a later change, or what a steward decided
+(FAILED_PRECONDITION).
+Example: {"reason": "CONFLICT", "domain": "mpi.v1"}
 """
 global___ErrorReason = ErrorReason
 

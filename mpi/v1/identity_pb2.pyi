@@ -77,19 +77,29 @@ class Identity(google.protobuf.message.Message):
 
     EID_FIELD_NUMBER: builtins.int
     LOCATIONS_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
     eid: builtins.str
-    """Identity.eid is the enterprise id, a random UUID in text form that says nothing about the person."""
+    """Identity.eid is the enterprise id, a random UUID in text form that says nothing about the person. It is another
+    one than was asked for when that one was merged away: keep this one.
+    """
     @property
     def locations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Location]:
         """Identity.locations are the records held of this person, ordered by facility."""
+
+    @property
+    def split(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Identity.split are the enterprise ids of what was split off the identity that was asked for by its id: records
+        that used to be found under it may be there.
+        """
 
     def __init__(
         self,
         *,
         eid: builtins.str = ...,
         locations: collections.abc.Iterable[global___Location] | None = ...,
+        split: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["eid", b"eid", "locations", b"locations"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["eid", b"eid", "locations", b"locations", "split", b"split"]) -> None: ...
 
 global___Identity = Identity
 

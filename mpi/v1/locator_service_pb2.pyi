@@ -109,11 +109,16 @@ class LocateRequest(google.protobuf.message.Message):
     KEY_FIELD_NUMBER: builtins.int
     PURPOSE_FIELD_NUMBER: builtins.int
     AT_LEAST_FIELD_NUMBER: builtins.int
+    AS_OF_FIELD_NUMBER: builtins.int
     purpose: global___PurposeOfUse.ValueType
     """LocateRequest.purpose says why the question is asked."""
     at_least: builtins.bytes
     """LocateRequest.at_least is a revision token from a write; the answer is at least as fresh.
     The server waits for it within the call's deadline.
+    """
+    as_of: builtins.bytes
+    """LocateRequest.as_of is a revision token: the answer is the one that was true then. Only an enterprise id can be
+    asked for so. It is slow, because the history of the identity is read.
     """
     @property
     def key(self) -> global___LocateKey:
@@ -125,9 +130,10 @@ class LocateRequest(google.protobuf.message.Message):
         key: global___LocateKey | None = ...,
         purpose: global___PurposeOfUse.ValueType = ...,
         at_least: builtins.bytes = ...,
+        as_of: builtins.bytes = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["key", b"key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["at_least", b"at_least", "key", b"key", "purpose", b"purpose"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["as_of", b"as_of", "at_least", b"at_least", "key", b"key", "purpose", b"purpose"]) -> None: ...
 
 global___LocateRequest = LocateRequest
 

@@ -27,7 +27,7 @@ from mpi.v1 import identity_pb2 as mpi_dot_v1_dot_identity__pb2
 from mpi.v1 import record_pb2 as mpi_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmpi/v1/registry_service.proto\x12\x06mpi.v1\x1a\x19mpi/v1/error_reason.proto\x1a\x15mpi/v1/identity.proto\x1a\x13mpi/v1/record.proto\"8\n\x0fRegisterRequest\x12%\n\x06record\x18\x01 \x01(\x0b\x32\x15.mpi.v1.EncodedRecord\"\x7f\n\x0cRegistration\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\x12\"\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x10.mpi.v1.Decision\x12\x13\n\x06weight\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tunchanged\x18\x04 \x01(\x08\x12\x0b\n\x03why\x18\x05 \x01(\tB\t\n\x07_weight\"P\n\x10RegisterResponse\x12*\n\x0cregistration\x18\x01 \x01(\x0b\x32\x14.mpi.v1.Registration\x12\x10\n\x08revision\x18\x02 \x01(\x0c\"N\n\x14RegisterBatchRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12&\n\x07records\x18\x02 \x03(\x0b\x32\x15.mpi.v1.EncodedRecord\"l\n\rRecordOutcome\x12,\n\x0cregistration\x18\x01 \x01(\x0b\x32\x14.mpi.v1.RegistrationH\x00\x12\"\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.mpi.v1.ItemErrorH\x00\x42\t\n\x07outcome\"b\n\x15RegisterBatchResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\'\n\x08outcomes\x18\x02 \x03(\x0b\x32\x15.mpi.v1.RecordOutcome\x12\x10\n\x08revision\x18\x03 \x01(\x0c\x32\xa2\x01\n\x0fRegistryService\x12=\n\x08Register\x12\x17.mpi.v1.RegisterRequest\x1a\x18.mpi.v1.RegisterResponse\x12P\n\rRegisterBatch\x12\x1c.mpi.v1.RegisterBatchRequest\x1a\x1d.mpi.v1.RegisterBatchResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmpi/v1/registry_service.proto\x12\x06mpi.v1\x1a\x19mpi/v1/error_reason.proto\x1a\x15mpi/v1/identity.proto\x1a\x13mpi/v1/record.proto\"8\n\x0fRegisterRequest\x12%\n\x06record\x18\x01 \x01(\x0b\x32\x15.mpi.v1.EncodedRecord\"\x7f\n\x0cRegistration\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\x12\"\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x10.mpi.v1.Decision\x12\x13\n\x06weight\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tunchanged\x18\x04 \x01(\x08\x12\x0b\n\x03why\x18\x05 \x01(\tB\t\n\x07_weight\"d\n\x10RegisterResponse\x12*\n\x0cregistration\x18\x01 \x01(\x0b\x32\x14.mpi.v1.Registration\x12\x10\n\x08revision\x18\x02 \x01(\x0c\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"N\n\x14RegisterBatchRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12&\n\x07records\x18\x02 \x03(\x0b\x32\x15.mpi.v1.EncodedRecord\"l\n\rRecordOutcome\x12,\n\x0cregistration\x18\x01 \x01(\x0b\x32\x14.mpi.v1.RegistrationH\x00\x12\"\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.mpi.v1.ItemErrorH\x00\x42\t\n\x07outcome\"v\n\x15RegisterBatchResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\'\n\x08outcomes\x18\x02 \x03(\x0b\x32\x15.mpi.v1.RecordOutcome\x12\x10\n\x08revision\x18\x03 \x01(\x0c\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"I\n\x0eRetractRequest\x12\x10\n\x08\x66\x61\x63ility\x18\x01 \x01(\t\x12\x16\n\x0elocal_id_token\x18\x02 \x01(\x0c\x12\r\n\x05\x65rase\x18\x03 \x01(\x08\"6\n\x0fRetractResponse\x12\x11\n\tretracted\x18\x01 \x01(\x08\x12\x10\n\x08revision\x18\x02 \x01(\x0c\x32\xde\x01\n\x0fRegistryService\x12=\n\x08Register\x12\x17.mpi.v1.RegisterRequest\x1a\x18.mpi.v1.RegisterResponse\x12P\n\rRegisterBatch\x12\x1c.mpi.v1.RegisterBatchRequest\x1a\x1d.mpi.v1.RegisterBatchResponse(\x01\x30\x01\x12:\n\x07Retract\x12\x16.mpi.v1.RetractRequest\x1a\x17.mpi.v1.RetractResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,13 +39,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTRATION']._serialized_start=170
   _globals['_REGISTRATION']._serialized_end=297
   _globals['_REGISTERRESPONSE']._serialized_start=299
-  _globals['_REGISTERRESPONSE']._serialized_end=379
-  _globals['_REGISTERBATCHREQUEST']._serialized_start=381
-  _globals['_REGISTERBATCHREQUEST']._serialized_end=459
-  _globals['_RECORDOUTCOME']._serialized_start=461
-  _globals['_RECORDOUTCOME']._serialized_end=569
-  _globals['_REGISTERBATCHRESPONSE']._serialized_start=571
-  _globals['_REGISTERBATCHRESPONSE']._serialized_end=669
-  _globals['_REGISTRYSERVICE']._serialized_start=672
-  _globals['_REGISTRYSERVICE']._serialized_end=834
+  _globals['_REGISTERRESPONSE']._serialized_end=399
+  _globals['_REGISTERBATCHREQUEST']._serialized_start=401
+  _globals['_REGISTERBATCHREQUEST']._serialized_end=479
+  _globals['_RECORDOUTCOME']._serialized_start=481
+  _globals['_RECORDOUTCOME']._serialized_end=589
+  _globals['_REGISTERBATCHRESPONSE']._serialized_start=591
+  _globals['_REGISTERBATCHRESPONSE']._serialized_end=709
+  _globals['_RETRACTREQUEST']._serialized_start=711
+  _globals['_RETRACTREQUEST']._serialized_end=784
+  _globals['_RETRACTRESPONSE']._serialized_start=786
+  _globals['_RETRACTRESPONSE']._serialized_end=840
+  _globals['_REGISTRYSERVICE']._serialized_start=843
+  _globals['_REGISTRYSERVICE']._serialized_end=1065
 # @@protoc_insertion_point(module_scope)

@@ -80,8 +80,11 @@ class RegisterResponse(google.protobuf.message.Message):
 
     REGISTRATION_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     revision: builtins.bytes
     """RegisterResponse.revision is an opaque token: a lookup that demands it sees this record."""
+    request_id: builtins.str
+    """RegisterResponse.request_id names this call in the log of changes: a steward can undo what it did."""
     @property
     def registration(self) -> global___Registration:
         """RegisterResponse.registration says what became of the record."""
@@ -91,9 +94,10 @@ class RegisterResponse(google.protobuf.message.Message):
         *,
         registration: global___Registration | None = ...,
         revision: builtins.bytes = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["registration", b"registration"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["registration", b"registration", "revision", b"revision"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["registration", b"registration", "request_id", b"request_id", "revision", b"revision"]) -> None: ...
 
 global___RegisterResponse = RegisterResponse
 
@@ -160,10 +164,15 @@ class RegisterBatchResponse(google.protobuf.message.Message):
     CURSOR_FIELD_NUMBER: builtins.int
     OUTCOMES_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     cursor: builtins.bytes
     """RegisterBatchResponse.cursor is the cursor of the batch that is now durable."""
     revision: builtins.bytes
     """RegisterBatchResponse.revision is an opaque token: a lookup that demands it sees this batch."""
+    request_id: builtins.str
+    """RegisterBatchResponse.request_id names this stream in the log of changes: a steward can undo what it did. All
+    batches of a stream share it.
+    """
     @property
     def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RecordOutcome]:
         """RegisterBatchResponse.outcomes has one entry for each record of the batch, in its order."""
@@ -174,7 +183,58 @@ class RegisterBatchResponse(google.protobuf.message.Message):
         cursor: builtins.bytes = ...,
         outcomes: collections.abc.Iterable[global___RecordOutcome] | None = ...,
         revision: builtins.bytes = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "outcomes", b"outcomes", "revision", b"revision"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "outcomes", b"outcomes", "request_id", b"request_id", "revision", b"revision"]) -> None: ...
 
 global___RegisterBatchResponse = RegisterBatchResponse
+
+@typing.final
+class RetractRequest(google.protobuf.message.Message):
+    """RetractRequest names one record of the caller's."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FACILITY_FIELD_NUMBER: builtins.int
+    LOCAL_ID_TOKEN_FIELD_NUMBER: builtins.int
+    ERASE_FIELD_NUMBER: builtins.int
+    facility: builtins.str
+    """RetractRequest.facility is the facility code."""
+    local_id_token: builtins.bytes
+    """RetractRequest.local_id_token is the token of the record's local id, 32 bytes."""
+    erase: builtins.bool
+    """RetractRequest.erase destroys the key of the record, so that nothing that was ever kept of it can be opened
+    again. Without it a steward can undo the retraction.
+    """
+    def __init__(
+        self,
+        *,
+        facility: builtins.str = ...,
+        local_id_token: builtins.bytes = ...,
+        erase: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["erase", b"erase", "facility", b"facility", "local_id_token", b"local_id_token"]) -> None: ...
+
+global___RetractRequest = RetractRequest
+
+@typing.final
+class RetractResponse(google.protobuf.message.Message):
+    """RetractResponse answers Retract."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RETRACTED_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    retracted: builtins.bool
+    """RetractResponse.retracted is false when there was nothing to take back."""
+    revision: builtins.bytes
+    """RetractResponse.revision is an opaque token: a lookup that demands it sees the record no more."""
+    def __init__(
+        self,
+        *,
+        retracted: builtins.bool = ...,
+        revision: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["retracted", b"retracted", "revision", b"revision"]) -> None: ...
+
+global___RetractResponse = RetractResponse

@@ -46,6 +46,11 @@ class RegistryServiceStub(object):
                 request_serializer=mpi_dot_v1_dot_registry__service__pb2.RegisterBatchRequest.SerializeToString,
                 response_deserializer=mpi_dot_v1_dot_registry__service__pb2.RegisterBatchResponse.FromString,
                 _registered_method=True)
+        self.Retract = channel.unary_unary(
+                '/mpi.v1.RegistryService/Retract',
+                request_serializer=mpi_dot_v1_dot_registry__service__pb2.RetractRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_registry__service__pb2.RetractResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer(object):
@@ -69,6 +74,14 @@ class RegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Retract(self, request, context):
+        """Retract takes a record back. When the answer arrives no lookup finds it any more. Taking back what is not held
+        changes nothing and says so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +94,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.RegisterBatch,
                     request_deserializer=mpi_dot_v1_dot_registry__service__pb2.RegisterBatchRequest.FromString,
                     response_serializer=mpi_dot_v1_dot_registry__service__pb2.RegisterBatchResponse.SerializeToString,
+            ),
+            'Retract': grpc.unary_unary_rpc_method_handler(
+                    servicer.Retract,
+                    request_deserializer=mpi_dot_v1_dot_registry__service__pb2.RetractRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_registry__service__pb2.RetractResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +157,33 @@ class RegistryService(object):
             '/mpi.v1.RegistryService/RegisterBatch',
             mpi_dot_v1_dot_registry__service__pb2.RegisterBatchRequest.SerializeToString,
             mpi_dot_v1_dot_registry__service__pb2.RegisterBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Retract(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.RegistryService/Retract',
+            mpi_dot_v1_dot_registry__service__pb2.RetractRequest.SerializeToString,
+            mpi_dot_v1_dot_registry__service__pb2.RetractResponse.FromString,
             options,
             channel_credentials,
             insecure,

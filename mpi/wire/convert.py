@@ -206,10 +206,31 @@ def key_from_proto(message: locator_service_pb2.LocateKey) -> LocateKey:
         _check_token(message.local_id_token, "key.local_id_token", Reason.REQUEST_INVALID)
         return LocalIdToken(message.local_id_token)
     if which == "eid":
-        if not is_eid(message.eid):
-            raise _invalid("key.eid", "is not an enterprise id (a UUID in lower case with hyphens)")
-        return EnterpriseId(message.eid)
+        return EnterpriseId(eid_from_proto(message.eid, "key.eid"))
     raise _invalid("key", "is empty: set identifier, local_id_token or eid")
+
+
+def eid_from_proto(text: str, field: str) -> str:
+    """Give an enterprise id back if it is one.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID.
+    """
+    if not is_eid(text):
+        raise _invalid(field, "is not an enterprise id (a UUID in lower case with hyphens)")
+    return text
+
+
+def retraction_from_proto(message: registry_service_pb2.RetractRequest) -> tuple[str, LocalIdToken]:
+    """Read which record is taken back: its facility and the token of its local id.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID, with the field at fault.
+    """
+    if not is_facility_code(message.facility):
+        raise _invalid("facility", "is not a facility code (5 to 9 upper-case letters and digits)")
+    _check_token(message.local_id_token, "local_id_token", Reason.REQUEST_INVALID)
+    return message.facility, LocalIdToken(message.local_id_token)
 
 
 def purpose_to_proto(purpose: PurposeOfUse) -> locator_service_pb2.PurposeOfUse.ValueType:
@@ -235,13 +256,24 @@ def identity_to_proto(identity: Identity) -> identity_pb2.Identity:
     """Write an identity."""
     return identity_pb2.Identity(
         eid=identity.eid,
-        locations=[identity_pb2.Location(facility=at.facility, pointer=at.pointer) for at in identity.locations],
+        locations=[location_to_proto(at) for at in identity.locations],
+        split=identity.split,
     )
 
 
 def identity_from_proto(message: identity_pb2.Identity) -> Identity:
     """Read an identity."""
-    return Identity(message.eid, tuple(Location(at.facility, at.pointer) for at in message.locations))
+    return Identity(message.eid, tuple(location_from_proto(at) for at in message.locations), tuple(message.split))
+
+
+def location_to_proto(at: Location) -> identity_pb2.Location:
+    """Write a location."""
+    return identity_pb2.Location(facility=at.facility, pointer=at.pointer)
+
+
+def location_from_proto(message: identity_pb2.Location) -> Location:
+    """Read a location."""
+    return Location(message.facility, message.pointer)
 
 
 def decision_to_proto(decision: Decision) -> identity_pb2.Decision.ValueType:
@@ -341,7 +373,7 @@ def revision_to_token(revision: int) -> bytes:
     return _REVISION_TAG + revision.to_bytes(_REVISION_BYTES, "big")
 
 
-def revision_from_token(token: bytes) -> int:
+def revision_from_token(token: bytes, field: str = "at_least") -> int:
     """Read a revision token; the empty one demands nothing and is revision 0.
 
     Raises:
@@ -350,7 +382,7 @@ def revision_from_token(token: bytes) -> int:
     if not token:
         return 0
     if len(token) != len(_REVISION_TAG) + _REVISION_BYTES or not token.startswith(_REVISION_TAG):
-        raise _invalid("at_least", "is not a revision token of this service")
+        raise _invalid(field, "is not a revision token of this service")
     return int.from_bytes(token[len(_REVISION_TAG) :], "big")
 
 

@@ -19,6 +19,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from mpi.errors import (
     AccessDenied,
+    Conflict,
     IndexBehind,
     IndexCorrupt,
     InputRejected,
@@ -52,6 +53,7 @@ CODES = {
     Reason.ROLE_MISSING: grpc.StatusCode.PERMISSION_DENIED,
     Reason.PURPOSE_MISSING: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.IDENTITY_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.INDEX_BEHIND: grpc.StatusCode.UNAVAILABLE,
     Reason.STORE_UNUSABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.INDEX_CORRUPT: grpc.StatusCode.DATA_LOSS,
@@ -179,6 +181,7 @@ _MAKERS: dict[Reason, Callable[[Reason, str, str], MpiError]] = {
     Reason.FACILITY_MISMATCH: _denied,
     Reason.ROLE_MISSING: _denied,
     Reason.IDENTITY_NOT_FOUND: _plain(NotFound),
+    Reason.CONFLICT: _plain(Conflict),
     Reason.INDEX_BEHIND: _plain(IndexBehind),
     Reason.STORE_UNUSABLE: _plain(StoreUnusable),
     Reason.INDEX_CORRUPT: _plain(IndexCorrupt),

@@ -57,7 +57,9 @@ class MemoryIndex:
         self.delay = 0.0
         self.failure: Exception | None = None
 
-    def register(self, records: Sequence[EncodedRecord], actor: str) -> tuple[list[Registration | RecordRejected], int]:
+    def register(
+        self, records: Sequence[EncodedRecord], actor: str, request: str = ""
+    ) -> tuple[list[Registration | RecordRejected], int]:
         self.threads.add(threading.current_thread().name)
         time.sleep(self.delay)
         if self.failure:
@@ -104,7 +106,14 @@ class MemoryIndex:
         return candidates, Decision.LINK if found else Decision.NEW
 
     def application(self) -> Application:
-        return Application(registry=self, locator=self, matcher=self)
+        return Application(registry=self, locator=self, history=self, matcher=self, stewardship=self)
+
+    def retract(
+        self, facility: str, local_id: LocalIdToken, actor: str, request: str, *, erase: bool
+    ) -> tuple[bool, int]:
+        self.actors.append(actor)
+        self.at += 1
+        return self.records.pop(local_id.value, None) is not None, self.at
 
 
 @contextmanager

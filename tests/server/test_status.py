@@ -11,6 +11,7 @@ import mpi.errors
 from mpi.errors import (
     AccessDenied,
     ConfigInvalid,
+    Conflict,
     ExtractUnreadable,
     IndexBehind,
     IndexCorrupt,
@@ -50,6 +51,7 @@ TRAVELLING = [
     AccessDenied(Reason.FACILITY_MISMATCH, "not yours"),
     AccessDenied(Reason.ROLE_MISSING, "not for you"),
     NotFound("no such identity"),
+    Conflict("a later change stands in the way"),
     IndexBehind("not yet"),
     StoreUnusable("the disk is full"),
     IndexCorrupt("rebuild it"),

@@ -7,17 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken
 from mpi.domain.identity import Decision, Registration
-from mpi.domain.record import ChannelEncoding
+from mpi.domain.record import ChannelEncoding, EncodedRecord
+from mpi.encoder.demographics import RawDemographics
 from mpi.encoder.keys import KeyRing
 from mpi.encoder.tokens import PointerBox, Tokeniser
 from mpi.errors import Reason, RecordRejected
 from mpi.index.projector import catch_up, verify
 from mpi.linkage.comparison import similarity
-from tests.building import ACTOR, Centre, centre, encoded, key_ring, raw
+from tests.building import ACTOR, Centre, centre, encoded, key_ring, raw, th_v1
 
+MOST_STATEMENTS = 25
 SOMCHAI = {"birth_date": "15/03/2525", "sex": "1", "national_id": "1103702488992"}
 
 
@@ -78,6 +81,18 @@ def test_a_duplicate_inside_a_batch_is_stored_once(at: Centre, ring: KeyRing) ->
     assert at.store.count()[0] == 1
 
 
+def test_a_local_id_twice_in_a_batch_with_two_contents_is_one_record(at: Centre, ring: KeyRing) -> None:
+    """The later content counts, both are in the log, and the index holds the later one alone."""
+    first = encoded(ring, "10661", raw("นายสมชาย ใจดี", "1", **SOMCHAI))
+    later = encoded(ring, "10661", raw("นางมาลี สีดา", "1", birth_date="04/09/2499", sex="2"))
+    outcomes, revision = at.registry.register([*first, *later, *first, *later], ACTOR)
+    assert [registered(outcome).unchanged for outcome in outcomes] == [False] * 4
+    assert (revision, at.store.count()[0]) == (4, 1)
+    assert at.store.content([1]) == {1: at.gateway.record(later[0])}
+    assert at.locator.locate(Tokeniser(ring.current).identifier(IdentifierKind.NATIONAL_ID, "1103702488992")) == ()
+    assert verify(at.index, at.store) == []
+
+
 def test_a_revised_record_is_found_by_its_new_content_only(at: Centre, ring: KeyRing) -> None:
     """New content under the same local id replaces the old, in the store and in the index."""
     before = encoded(ring, "10661", raw("นายสมชาย ใจดี", "1", **SOMCHAI))
@@ -131,10 +146,38 @@ def test_verify_finds_a_row_that_is_missing(at: Centre, ring: KeyRing) -> None:
     """One row taken out of the index is found by verification."""
     records = encoded(ring, "10661", raw("นายสมชาย ใจดี", **SOMCHAI))
     at.registry.register(records, ACTOR)
+    row = next(at.index.rows("candidates"))
     with at.index.writing() as writer:
-        writer.remove_candidates(1, replace(at.gateway.record(records[0])))
-    (finding,) = verify(at.index, at.store)
-    assert finding.startswith("candidates:")
+        writer._transaction.delete(*row, db=writer._tables["candidates"])
+    assert verify(at.index, at.store) == ["candidates: 1 rows missing or damaged, 0 rows that should not be there"]
+
+
+def test_a_batch_takes_a_constant_number_of_statements(at: Centre, ring: KeyRing) -> None:
+    """New records or revised ones that move, one or many: no more statements to the database than there may be."""
+
+    def people(first: int, count: int, family: str) -> list[RawDemographics]:
+        return [
+            raw(f"นายสมชาย {family}", str(number), birth_date=f"{number % 28 + 1}/{number % 12 + 1}/2525", sex="1")
+            for number in range(first, first + count)
+        ]
+
+    def sent(records: list[EncodedRecord]) -> int:
+        statements: list[str] = []
+        listener = (at.store._engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
+        event.listen(*listener)
+        try:
+            at.registry.register(records, ACTOR)
+        finally:
+            event.remove(*listener)
+        return len(statements)
+
+    # The others are people of the same days, so that those who follow share buckets with them and some move to them.
+    at.registry.register(encoded(ring, "HL001", *people(0, 90, "ใจดี")), ACTOR)
+    for family in ("สีดา", "ใจดี"):
+        counts = [sent(encoded(ring, "10661", *people(first, count, family))) for first, count in ((0, 1), (1000, 90))]
+        assert max(counts) <= MOST_STATEMENTS
+    moved = [change for change in at.store.changes(0) if getattr(change.event, "redirects", ())]
+    assert len(moved) > MOST_STATEMENTS
 
 
 def test_a_record_that_cannot_be_taken_stops_no_other(at: Centre, ring: KeyRing) -> None:
@@ -160,16 +203,18 @@ def test_a_lookup_by_phone_is_refused(at: Centre) -> None:
         at.locator.locate(IdentifierToken(IdentifierKind.PHONE, bytes(32)))
 
 
-def test_the_gateway_keeps_distances_and_changes_everything_else(at: Centre, ring: KeyRing) -> None:
-    """Re-keying leaves Hamming similarities in a bucket as they were, and no token or vector as it was."""
+def test_the_gateway_keeps_who_is_near_and_changes_everything(at: Centre, ring: KeyRing) -> None:
+    """Re-keying keeps equal vectors equal and near ones near by the law of diffusion; nothing stays as it was."""
     rows = random.Random(3)
     one = encoded(ring, "10661", raw("นายสมชาย ใจดี", **SOMCHAI))[0].demographics
     channel = one.channels[0]
     flipped = bytes(b ^ (rows.random() < 0.3) for b in channel.vector)
     other = replace(one, channels=(ChannelEncoding(channel.channel, channel.bucket, flipped),))
     admitted, admitted_other = at.gateway.demographics(one), at.gateway.demographics(other)
-    before = similarity(channel.vector, flipped)
-    assert similarity(admitted.channels[0].vector, admitted_other.channels[0].vector) == before
+    expected = (1 + (2 * similarity(channel.vector, flipped) - 1) ** th_v1().gateway[channel.channel]) / 2
+    reached = similarity(admitted.channels[0].vector, admitted_other.channels[0].vector)
+    assert reached == pytest.approx(expected, abs=0.05)
+    assert at.gateway.demographics(one) == admitted
     assert admitted.channels[0].bucket == admitted_other.channels[0].bucket != channel.bucket
     assert admitted.channels[0].vector != channel.vector
     assert not {token.value for token in admitted.tokens} & {token.value for token in one.tokens}

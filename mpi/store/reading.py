@@ -1,0 +1,357 @@
+"""Reading the system of record, from one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, func, or_, select
+
+from mpi.domain import changes as changes_of
+from mpi.domain.changes import Action, Bond, Cause, Change, Placement, Regrouping, Selection
+from mpi.domain.grouping import Grouping
+from mpi.domain.record import EncodedRecord
+from mpi.domain.review import HeldTask, TaskStatus
+from mpi.store import schema
+from mpi.store.event_packing import unpack_outer, unpack_placement, unpack_task
+from mpi.store.packing import unpack_record
+from mpi.store.sealing import Sealing
+
+ROWS_PER_QUERY = 2500
+"""Most values in one list of a statement; a batch of records with two names each fits into one."""
+Value = TypeVar("Value")
+
+CHANGES_PER_READ = 500
+"""Changes opened at a time: the keys of their records are fetched together."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoredRecord:
+    """Where a record stands.
+
+    Attributes:
+        number: its number.
+        eid: its identity; "" when it was retracted.
+        digest: keyed digest of the content last registered.
+        content: revision that brought its content.
+        payload: its own key, sealed.
+    """
+
+    number: int
+    eid: str
+    digest: bytes
+    content: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Content:
+    """The content of a record as a revision brought it, and the keyed digest of what had arrived."""
+
+    record: EncodedRecord
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRecord:
+    """A record of the present state."""
+
+    number: int
+    eid: str
+    record: EncodedRecord
+
+
+class Reading:
+    """What can be read of one snapshot."""
+
+    def __init__(self, connection: Connection, sealing: Sealing) -> None:
+        self._connection = connection
+        self._sealing = sealing
+
+    def head(self) -> int:
+        """Revision of the newest change, 0 when there is none."""
+        return int(self._connection.scalar(select(func.max(schema.change.c.revision))) or 0)
+
+    def revision_at(self, moment: datetime) -> int:
+        """Revision that the store had at a time, 0 before the first change."""
+        cause = select(func.max(schema.cause.c.id)).where(schema.cause.c.at <= _naive(moment)).scalar_subquery()
+        # Causes are numbered in the order of commits, so the newest one has the newest change.
+        return int(
+            self._connection.scalar(select(func.max(schema.change.c.revision)).where(schema.change.c.cause == cause))
+            or 0
+        )
+
+    def find(self, refs: Sequence[bytes]) -> dict[bytes, StoredRecord]:
+        """Find records by their refs, retracted ones included."""
+        table, found = schema.record, {}
+        for part in _parts(refs, ROWS_PER_QUERY):
+            # The name under the epoch of today is asked for last: where two records claim a name, it has the say.
+            for name in (table.c.earlier_ref, table.c.ref):
+                rows = self._connection.execute(
+                    select(name, table.c.number, table.c.eid, table.c.digest, table.c.content, table.c.payload).where(
+                        name.in_(part)
+                    )
+                )
+                found.update({ref: StoredRecord(number, eid or "", *rest) for ref, number, eid, *rest in rows})
+        return found
+
+    def count(self) -> tuple[int, int, int]:
+        """Count live records, identities, and tasks that wait."""
+        live = schema.record.c.eid
+        row = self._connection.execute(select(func.count(live), func.count(live.distinct()))).one()
+        tasks = self._connection.scalar(
+            select(func.count()).select_from(schema.task).where(schema.task.c.status == TaskStatus.OPEN)
+        )
+        return int(row[0]), int(row[1]), int(tasks or 0)
+
+    def records(self) -> Iterator[LiveRecord]:
+        """Read every live record, by number."""
+        table, log = schema.record, schema.change
+        query = (
+            select(table.c.number, table.c.eid, table.c.payload, log.c.revision, log.c.payload)
+            .select_from(table.join(log, log.c.revision == table.c.content))
+            .where(table.c.eid.is_not(None))
+            .order_by(table.c.number)
+        )
+        rows = self._connection.execute(query, execution_options={"yield_per": 1000})
+        for number, eid, payload, revision, sealed in rows:
+            key = self._sealing.record_key(number, payload)
+            _, _, packed = self._opened(revision, sealed)
+            _, _, content = unpack_placement(number, _NOTHING, key.open(f"change/{revision}", packed))
+            yield LiveRecord(number, eid, unpack_record(content))
+
+    def content(self, numbers: Collection[int]) -> dict[int, EncodedRecord]:
+        """Read the present content of records that are held or were retracted."""
+        found = {}
+        for part in _parts(sorted(numbers), ROWS_PER_QUERY):
+            table = schema.record
+            rows = self._connection.execute(
+                select(table.c.number, table.c.content).where(table.c.number.in_(part), table.c.payload.is_not(None))
+            )
+            revisions = {revision: number for number, revision in rows}
+            contents = self.contents(revisions)
+            found.update({revisions[revision]: content.record for revision, content in contents.items()})
+        return found
+
+    def contents(self, revisions: Collection[int]) -> dict[int, Content]:
+        """Read what was registered at these revisions; contents of erased records are left out."""
+        found: dict[int, Content] = {}
+        for part in _parts(sorted(revisions), CHANGES_PER_READ):
+            rows = self._connection.execute(
+                select(schema.change.c.revision, schema.change.c.payload).where(schema.change.c.revision.in_(part))
+            ).all()
+            found.update({revision: placed for revision, _, placed in self._events(rows) if placed is not None})
+        return found
+
+    def changes(self, after: int, most: int | None = None) -> Iterator[Change]:
+        """Read the changes after a revision, in order, each with the content that it gave to a record."""
+        table = schema.change
+        query = select(table.c.revision, table.c.payload).where(table.c.revision > after).order_by(table.c.revision)
+        yield from self._changes(query.limit(most))
+
+    def selected(self, selection: Selection, after: int = 0, most: int | None = None) -> list[Change]:
+        """Read the changes that are meant, in order, with their causes and without contents."""
+        log, cause = schema.change, schema.cause
+        query = (
+            select(log.c.revision, log.c.payload, *cause.c[*_CAUSE])
+            .select_from(log.join(cause, cause.c.id == log.c.cause))
+            .where(log.c.revision > after, *self._conditions(selection))
+            .order_by(log.c.revision)
+            .limit(most)
+        )
+        rows = self._connection.execute(query).all()
+        causes = {row[0]: Cause(row[2], row[3], row[4], row[5], row[6].replace(tzinfo=UTC)) for row in rows}
+        return [Change(revision, event, None, causes[revision]) for revision, event, _ in self._events(rows)]
+
+    def grouping(self, eids: Collection[str], records: Collection[int] = ()) -> Grouping:
+        """Read the part of the grouping around some identities and records, whole identities at a time."""
+        table, held = schema.record, Grouping()
+        wanted = set(eids)
+        wanted |= {eid for _, eid, _ in self._places(table.c.number, records) if eid}
+        redirect = schema.redirect.c
+        targets = self._pairs(select(redirect.eid, redirect.target), redirect.eid, wanted)
+        wanted |= set(targets.values())
+        for eid, target in (
+            targets | self._pairs(select(redirect.eid, redirect.target), redirect.target, wanted)
+        ).items():
+            held.lead(eid, target)
+        numbers = set(records)
+        for number, eid, content in self._places(table.c.eid, wanted):
+            held.hold(number, eid, content)
+            numbers.add(number)
+        bonds = self.bonds(numbers)
+        numbers |= {number for pair in bonds for number in pair}
+        for number, eid, content in self._places(table.c.number, numbers - held.contents.keys()):
+            held.hold(number, eid, content)
+        for (first, second), kind in bonds.items():
+            held.bind(first, second, kind)
+        for part in _parts(sorted(wanted), ROWS_PER_QUERY):
+            rows = self._connection.execute(select(schema.parting).where(schema.parting.c.origin.in_(part)))
+            held.partings |= {(origin, other) for origin, other in rows}
+        return held
+
+    def surroundings(self, records: Collection[int]) -> Grouping:
+        """Read what registering these records again must know: bonds, places, and what stands for their identities.
+
+        Of their identities it holds no other members.
+        """
+        table, redirect, held = schema.record, schema.redirect.c, Grouping()
+        bonds = self.bonds(records)
+        for (first, second), kind in bonds.items():
+            held.bind(first, second, kind)
+        for number, eid, content in self._places(table.c.number, {*records, *(n for pair in bonds for n in pair)}):
+            held.hold(number, eid, content)
+        eids = set(held.eids.values())
+        for eid, target in self._pairs(select(redirect.eid, redirect.target), redirect.target, eids).items():
+            held.lead(eid, target)
+        return held
+
+    def redirects(self) -> Iterator[tuple[str, str]]:
+        """Read every enterprise id that stands for another one."""
+        rows: Any = self._connection.execute(select(schema.redirect.c.eid, schema.redirect.c.target))
+        yield from ((eid, target) for eid, target in rows)
+
+    def partings(self) -> Iterator[tuple[str, str]]:
+        """Read every identity that was split off another one, after that one."""
+        rows: Any = self._connection.execute(select(schema.parting.c.origin, schema.parting.c.part))
+        yield from ((origin, part) for origin, part in rows)
+
+    def bonds(self, records: Collection[int]) -> dict[tuple[int, int], Bond]:
+        """Read what was decided about pairs with one of these records."""
+        table, found = schema.bond, {}
+        for part in _parts(sorted(records), ROWS_PER_QUERY):
+            rows = self._connection.execute(select(table).where(or_(table.c.first.in_(part), table.c.second.in_(part))))
+            found.update({(first, second): Bond(kind) for first, second, kind in rows})
+        return found
+
+    def places(self, records: Collection[int]) -> dict[int, str]:
+        """Read which identities records are in; those that are not held are left out."""
+        return {number: eid for number, eid, _ in self._places(schema.record.c.number, records) if eid}
+
+    def tasks(self, status: TaskStatus | None, after: int = 0, most: int | None = None) -> list[HeldTask]:
+        """Read tasks in the order in which they were opened."""
+        table = schema.task
+        query = select(table.c.id, table.c.status, table.c.payload).where(table.c.id > after)
+        if status is not None:
+            query = query.where(table.c.status == status)
+        return self._tasks(query.order_by(table.c.id).limit(most))
+
+    def task(self, number: int) -> HeldTask | None:
+        """Read one task; None when there is none with this number."""
+        table = schema.task
+        found = self._tasks(select(table.c.id, table.c.status, table.c.payload).where(table.c.id == number))
+        return found[0] if found else None
+
+    def open_tasks(self, records: Collection[int]) -> list[HeldTask]:
+        """Read the tasks that wait and that these records raised."""
+        table, found = schema.task, []
+        for part in _parts(sorted(records), ROWS_PER_QUERY):
+            found += self._tasks(
+                select(table.c.id, table.c.status, table.c.payload).where(
+                    table.c.record.in_(part), table.c.status == TaskStatus.OPEN
+                )
+            )
+        return found
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _conditions(self, selection: Selection) -> Iterator[Any]:
+        log, cause, trace = schema.change.c, schema.cause.c, schema.trace.c
+        if selection.revisions:
+            yield log.revision.in_(selection.revisions)
+        if selection.eid:
+            yield log.revision.in_(select(trace.revision).where(trace.name == self._sealing.trace(selection.eid)))
+        for column in ("actor", "rules_digest", "request", "facility"):
+            if value := getattr(selection, column):
+                yield cause[column] == value
+        if selection.since:
+            yield cause.at >= _naive(selection.since)
+        if selection.until:
+            yield cause.at < _naive(selection.until)
+
+    def _places(self, column: Any, values: Collection[Any]) -> Iterator[tuple[int, str, int]]:
+        table = schema.record
+        for part in _parts(sorted(values), ROWS_PER_QUERY):
+            rows = self._connection.execute(
+                select(table.c.number, table.c.eid, table.c.content).where(
+                    column.in_(part), table.c.payload.is_not(None)
+                )
+            )
+            yield from ((number, eid or "", content) for number, eid, content in rows)
+
+    def _pairs(self, query: Select[Any], column: Any, values: Collection[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for part in _parts(sorted(values), ROWS_PER_QUERY):
+            rows: Sequence[Any] = self._connection.execute(query.where(column.in_(part))).all()
+            found.update({row[0]: row[1] for row in rows})
+        return found
+
+    def _tasks(self, query: Any) -> list[HeldTask]:
+        rows = self._connection.execute(query)
+        return [
+            HeldTask(number, TaskStatus(status), unpack_task(self._sealing.box.open(f"task/{number}", payload)))
+            for number, status, payload in rows
+        ]
+
+    def _changes(self, query: Any) -> Iterator[Change]:
+        rows = self._connection.execute(query, execution_options={"yield_per": CHANGES_PER_READ})
+        for part in rows.partitions():
+            events = list(self._events(part))
+            wanted = {revision for revision, event, _ in events for revision in _brought(event)}
+            contents = self.contents(wanted) if wanted else {}
+            for revision, event, placed in events:
+                found = placed or next((contents[each] for each in _brought(event) if each in contents), None)
+                yield Change(revision, event, None if found is None else found.record)
+
+    def _events(self, rows: Sequence[Any]) -> Iterator[tuple[int, Placement | Regrouping, Content | None]]:
+        """Open rows of the log; the first two columns are revision and payload."""
+        opened = [(row[0], *self._opened(row[0], row[1])) for row in rows]
+        keys = self._keys({number for _, number, _, _ in opened if number})
+        for revision, number, outer, packed in opened:
+            if number not in keys:
+                yield revision, outer, None
+                continue
+            inner = self._sealing.record_key(number, keys[number]).open(f"change/{revision}", packed)
+            placement, digest, content = unpack_placement(number, outer, inner)
+            yield revision, placement, Content(unpack_record(content), digest)
+
+    def _opened(self, revision: int, payload: bytes) -> tuple[int, Regrouping, bytes]:
+        """Open the outer part of a row of the log: number of the record registered, what is known, the inner part."""
+        length = int.from_bytes(payload[:4], "big")
+        outer = self._sealing.box.open(f"change/{revision}", payload[4 : 4 + length])
+        number, known = unpack_outer(outer)
+        return number, known, payload[4 + length :]
+
+    def _keys(self, numbers: Collection[int]) -> dict[int, bytes]:
+        table, found = schema.record, {}
+        for part in _parts(sorted(numbers), ROWS_PER_QUERY):
+            rows = self._connection.execute(
+                select(table.c.number, table.c.payload).where(table.c.number.in_(part), table.c.payload.is_not(None))
+            )
+            found.update({number: payload for number, payload in rows})  # noqa: C416 (a row is no pair)
+        return found
+
+
+_CAUSE = ("actor", "rules_digest", "request", "facility", "at")
+_NOTHING = Regrouping(Action.ERASE)
+
+
+def _brought(event: Placement | Regrouping) -> list[int]:
+    """Revisions whose content a regrouping gives to a record that it rewrites or brings back."""
+    if isinstance(event, Placement):
+        return []
+    content = changes_of.rewrite(0, event)
+    if content is not None:
+        return [content.after]
+    return [move.content for move in event.moves if not move.source]
+
+
+def _naive(moment: datetime) -> datetime:
+    """A time as the database keeps it: UTC without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _parts(values: Sequence[Value], most: int) -> Iterator[Sequence[Value]]:
+    return (values[start : start + most] for start in range(0, len(values), most))
