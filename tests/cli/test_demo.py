@@ -75,8 +75,8 @@ def test_the_steps_by_hand_give_the_identities_of_the_demo(tmp_path: Path) -> No
     root = tmp_path / "demo"
     demo(root, 300)
     expected = partition(root)
+    # The keys stay: the gateway's noise comes from them, so other keys would move pairs that lie at the threshold.
     (root / "data").rename(root / "data-of-the-demo")
-    (root / "centre-keys").rename(root / "centre-keys-of-the-demo")
     command = [sys.executable, "-m", "mpi", "serve", "--data", str(root / "data"), "--config", str(root / "mpi.toml")]
     with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         try:
