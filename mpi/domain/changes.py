@@ -33,6 +33,8 @@ class Action(StrEnum):
     """A record and an identity that it is not in are different persons."""
     UNDO = "undo"
     """An earlier change was taken back."""
+    JOIN = "join"
+    """The registration of a record showed two identities to be one person."""
 
 
 class Bond(StrEnum):

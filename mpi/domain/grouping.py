@@ -115,7 +115,7 @@ class Grouping:
         """
         if one == other:
             raise InputRejected("a record is linked with another one, not with itself")
-        return self._join(Action.LINK, self._eid(one), self._eid(other), _pair(one, other))
+        return self._join(Action.LINK, self._eid(one), self._eid(other), [_pair(one, other)])
 
     def merge(self, one: str, other: str) -> Regrouping:
         """Say that two identities are one person, under the older enterprise id.
@@ -130,7 +130,17 @@ class Grouping:
         pair = _pair(self.members(ours)[0], self.members(theirs)[0])
         if self.bonds.get(pair) is Bond.CANNOT:
             raise Conflict("a steward parted records of the two identities")  # only who names both records overrules
-        return self._join(Action.MERGE, ours, theirs, pair)
+        return self._join(Action.MERGE, ours, theirs, [pair])
+
+    def join(self, one: str, other: str) -> Regrouping:
+        """Make two identities one, under the older enterprise id, because the model says so: nobody decided it.
+
+        Raises:
+            NotFound: an identity is not held.
+            Conflict: records of the two were decided to be of two persons.
+        """
+        ours, theirs = self._held(one), self._held(other)
+        return self._join(Action.JOIN, ours, theirs, ())
 
     def unlink(self, record: int) -> Regrouping:
         """Say that a record is not of the person whose identity it is in: it gets an identity of its own.
@@ -301,11 +311,11 @@ class Grouping:
             raise NotFound("no such identity is held")
         return held
 
-    def _join(self, action: Action, ours: str, theirs: str, pair: Pair) -> Regrouping:
+    def _join(self, action: Action, ours: str, theirs: str, bound: Iterable[Pair]) -> Regrouping:
         # Numbers are given in the order of registration, so the smallest tells the older identity.
         older, younger = sorted((ours, theirs), key=lambda eid: self.members(eid)[0])
         moves = {} if older == younger else dict.fromkeys(self.members(younger), older)
-        bindings = self._bindings([pair], Bond.MUST)
+        bindings = self._bindings(bound, Bond.MUST)
         if not moves and not bindings:
             raise Conflict("this was said before")
         return self._checked(Regrouping(action, self._moves(moves, {}), self._redirects(moves, {}), bindings))

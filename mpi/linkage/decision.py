@@ -1,13 +1,18 @@
 """What becomes of a record: LINK, NEW or REVIEW.
 
 A weight alone never links. A link needs a number in common and demographics that do not speak against it, or
-an anchor (agreement on birth date, sex and both names); a margin over the runner-up; no veto; and an
-identity that has not grown suspiciously large. Whatever is nearly a link but fails one of these goes to a person.
+an anchor (agreement on birth date, sex and both names); no veto; an identity that has not grown suspiciously large,
+and whose records taken together do not speak against it. Whatever is nearly a link but fails one of these goes to a
+person.
+
+A record that carries a link to several identities shows them to be one person, unless something speaks against that;
+then it needs a margin over the runner-up. These are the rules of `mpi.linkage.clustering`, for one record at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mpi.domain.identifiers import IdentifierKind
@@ -25,21 +30,40 @@ class Candidate:
         score: how the nearest record compares.
         members: how many records the identity has.
         veto: name of the identifier kind that forbids a link, "" for none.
+        bits: sum of the weights of all its records, bits; those that never met the record count as strangers.
     """
 
     eid: str
     score: Score
     members: int
     veto: str
+    bits: float
+
+
+Between = Callable[[str, str], float]
+"""Sum of the weights between the records of two identities, bits; minus infinity where they must stay apart."""
+
+
+def never(_one: str, _other: str) -> float:
+    """Keep all identities apart."""
+    return -math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A decision, the candidate that it is about (None for NEW without candidates), and the rule that decided."""
+    """A decision.
+
+    Attributes:
+        decision: what becomes of the record.
+        candidate: the candidate that it is about; None for NEW without candidates.
+        why: the rule that decided.
+        joined: further identities that a linked record shows to be of the same person.
+    """
 
     decision: Decision
     candidate: Candidate | None
     why: str
+    joined: tuple[str, ...] = ()
 
 
 class Decider:
@@ -55,8 +79,13 @@ class Decider:
             channel: _at_least(model.comparisons[channel], level) for channel, level in self._rules.supports.items()
         }
 
-    def decide(self, candidates: Sequence[Candidate]) -> Outcome:
-        """Decide for a record with these candidates; their order does not matter."""
+    def decide(self, candidates: Sequence[Candidate], between: Between = never) -> Outcome:
+        """Decide for a record with these candidates; their order does not matter.
+
+        Args:
+            candidates: identities with a record that is near the new one.
+            between: asked where the record carries a link to several of them.
+        """
         open_to_us = [c for c in candidates if not c.veto]
         # The enterprise id breaks ties, so that the same candidates always give the same answer.
         ranked = sorted(open_to_us, key=lambda c: (-c.score.weight, c.eid))
@@ -67,9 +96,9 @@ class Decider:
         if ground:
             if best.members >= self._rules.most_members:
                 return Outcome(Decision.REVIEW, best, "too_many_members")
-            if len(ranked) > 1 and self._too_close(best, ranked[1]):
-                return Outcome(Decision.REVIEW, best, "margin")
-            return Outcome(Decision.LINK, best, ground)
+            if best.bits < 0:
+                return Outcome(Decision.REVIEW, best, "evidence")
+            return self._joined(best, ranked[1:], ground, between)
         for candidate in ranked:
             doubt = self.doubt(candidate.score)
             if doubt:
@@ -91,8 +120,19 @@ class Decider:
             return "anchor"
         return ""
 
-    def _too_close(self, best: Candidate, second: Candidate) -> bool:
-        return bool(self.ground(second.score)) and best.score.weight - second.score.weight < self._rules.margin
+    def _joined(self, best: Candidate, others: Sequence[Candidate], ground: str, between: Between) -> Outcome:
+        """Link with the best candidate, and with each other one that carries a link and that nothing keeps apart."""
+        group, size = [best], best.members + 1
+        for other in others:
+            if not self.ground(other.score):
+                continue
+            fits = size + other.members <= self._rules.most_members
+            if fits and other.bits + sum(between(each.eid, other.eid) for each in group) >= 0:
+                group.append(other)
+                size += other.members
+            elif best.score.weight - other.score.weight < self._rules.margin:
+                return Outcome(Decision.REVIEW, best, "margin")
+        return Outcome(Decision.LINK, best, ground, tuple(each.eid for each in group[1:]))
 
     def doubt(self, score: Score) -> str:
         """Name why a person should look, "" when nobody need."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -10,11 +11,11 @@ import numpy.typing as npt
 
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken
 from mpi.domain.identity import Decision, MatchCandidate
-from mpi.domain.record import EncodedDemographics
+from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.index.lmdb_index import Index, Member, MemberEncoding
 from mpi.index.sealing import Numbers
 from mpi.linkage.comparison import Vectors, similarities
-from mpi.linkage.decision import Candidate, Decider, Outcome
+from mpi.linkage.decision import Between, Candidate, Decider, Outcome, never
 from mpi.linkage.fellegi_sunter import Features, Score, weigh
 from mpi.rules import Model, Profile
 from mpi.service.gateway import Gateway
@@ -76,19 +77,63 @@ class Matching:
         }
         members = {eid: _comparable(held.members(eid), ours, leave_out) for eid in sorted(eids)}
         nearness = _nearness(everything, members.values())
-        found = [self._candidate(eid, each, ours, nearness, self._confirming) for eid, each in members.items() if each]
+        met = frozenset(similar)
+        found = [
+            self._candidate(eid, each, ours, nearness, met, self._confirming) for eid, each in members.items() if each
+        ]
         doubtful = [place for place, candidate in enumerate(found) if self._unconfirmed(candidate.score)]
         if doubtful and self._confirming:
             _, more = self._similar(held, encodings, self._confirming)
             nearness = _nearness({**everything, **more}, [members[found[place].eid] for place in doubtful])
             for place in doubtful:
                 eid = found[place].eid
-                found[place] = self._candidate(eid, members[eid], ours, nearness, frozenset())
+                found[place] = self._candidate(eid, members[eid], ours, nearness, met, frozenset())
         return found
 
-    def decide(self, candidates: Sequence[Candidate]) -> Outcome:
-        """Decide what the candidates mean."""
-        return self._decider.decide(candidates)
+    def decide(self, candidates: Sequence[Candidate], between: Between = never) -> Outcome:
+        """Decide what the candidates mean; `between` tells of two identities what their records say of each other."""
+        return self._decider.decide(candidates, between)
+
+    def between(self, ours: Sequence[EncodedRecord], theirs: Sequence[EncodedRecord]) -> float:
+        """Sum of the weights between the records of two identities, bits; minus infinity where a number parts them.
+
+        Args:
+            ours: records of one identity, re-keyed by the gateway.
+            theirs: records of the other one.
+        """
+        if self._parted(ours, theirs):
+            return -math.inf
+        return sum(self._bits(one.encodings(), other.encodings()) for one in ours for other in theirs)
+
+    def _bits(self, ours: Sequence[EncodedDemographics], theirs: Sequence[EncodedDemographics]) -> float:
+        """Weight of two records; those that would never have met count as strangers."""
+        epochs = {each.key_epoch: each for each in ours}
+        other = next((each for each in theirs if each.key_epoch in epochs), None)
+        if other is None:
+            return 0.0  # nothing can be said
+        one = epochs[other.key_epoch]
+        similarity = _similarity(one, other)
+        left, right = _features(one), _features(other)
+        score = weigh(self._model, left, right, similarity, self._confirming)
+        if self._confirming and self._unconfirmed(score):
+            score = weigh(self._model, left, right, similarity)
+        near = any(share >= self._least[name] for name, share in similarity.items() if name in self._channels)
+        return score.weight if near or self._share_number(score) else self._model.decision.strangers
+
+    def _parted(self, ours: Sequence[EncodedRecord], theirs: Sequence[EncodedRecord]) -> bool:
+        """Say whether both have a number of which a person has only one, and none in common, under some epoch."""
+        for kind in self._model.decision.veto:
+            agreed = [
+                not left[epoch].isdisjoint(right[epoch])
+                for left, right in [(_numbers_of(ours, kind), _numbers_of(theirs, kind))]
+                for epoch in left.keys() & right.keys()
+            ]
+            if agreed and not any(agreed):
+                return True
+        return False
+
+    def _share_number(self, score: Score) -> bool:
+        return any(score.agrees(kind) for kind in self._finding)
 
     def _unconfirmed(self, score: Score) -> bool:
         """Say whether a number is in common and nothing else met: the case for the confirming channels."""
@@ -117,9 +162,11 @@ class Matching:
         members: Sequence[Member],
         ours: Mapping[str, Features],
         nearness: Nearness,
+        met: frozenset[int],
         leave_out: frozenset[str],
     ) -> Candidate:
         best: Score | None = None
+        bits = 0.0
         for member in members:
             theirs = _shared(member, ours)
             assert theirs is not None  # noqa: S101 (the members are comparable)
@@ -127,10 +174,12 @@ class Matching:
             score = weigh(
                 self._model, ours[theirs.epoch], Features.of(theirs.tokens, theirs.channels), similarity, leave_out
             )
+            near = member.number in met or self._share_number(score)
+            bits += score.weight if near else self._model.decision.strangers
             if best is None or score.weight > best.weight:
                 best = score
         assert best is not None  # noqa: S101 (a candidate has members)
-        return Candidate(eid, best, len(members), self._veto(ours, members))
+        return Candidate(eid, best, len(members), self._veto(ours, members), bits)
 
     def _veto(self, ours: Mapping[str, Features], members: Iterable[Member]) -> str:
         """Name the kind of number, of which a person has only one, that forbids a link; "" for none."""
@@ -164,6 +213,31 @@ def _nearness(met: Met, members: Iterable[Sequence[Member]]) -> Nearness:
             for number, share in zip(numbers[at].tolist(), shares[at].tolist(), strict=True):
                 best = found.setdefault((number, epoch), {})
                 best[channel] = max(share, best.get(channel, 0.0))
+    return found
+
+
+def _features(demographics: EncodedDemographics) -> Features:
+    return Features.of(demographics.tokens, frozenset(each.channel for each in demographics.channels))
+
+
+def _similarity(one: EncodedDemographics, other: EncodedDemographics) -> dict[str, float]:
+    """Greatest similarity by channel, for the channels with a shared bucket."""
+    found: dict[str, float] = {}
+    for ours in one.channels:
+        for theirs in other.channels:
+            if ours.channel == theirs.channel and ours.bucket == theirs.bucket:
+                share = float(similarities(ours.vector, np.frombuffer(theirs.vector, np.uint8)[np.newaxis])[0])
+                found[ours.channel] = max(share, found.get(ours.channel, 0.0))
+    return found
+
+
+def _numbers_of(records: Sequence[EncodedRecord], kind: IdentifierKind) -> dict[str, set[bytes]]:
+    """All numbers of a kind that records have, by key epoch."""
+    found: dict[str, set[bytes]] = {}
+    for demographics in (each for record in records for each in record.encodings()):
+        for token in demographics.tokens:
+            if token.kind is kind:
+                found.setdefault(demographics.key_epoch, set()).add(token.value)
     return found
 
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from mpi.domain.changes import Bond, Cause, Placement
+from mpi.domain.changes import Bond, Cause, Event, Placement
 from mpi.domain.grouping import Grouping, demanded
-from mpi.domain.identifiers import IdentifierToken, LocalIdToken, new_eid
+from mpi.domain.identifiers import LocalIdToken, new_eid
 from mpi.domain.identity import Decision, Registration
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import ReviewTask, TaskStatus
-from mpi.errors import RecordRejected
-from mpi.index.lmdb_index import Index, IndexReader, Member
+from mpi.errors import Conflict, RecordRejected
+from mpi.index.lmdb_index import Index
 from mpi.index.projector import bring_up, project
-from mpi.index.sealing import Numbers
-from mpi.linkage.comparison import Vectors
 from mpi.linkage.decision import Candidate, Outcome
 from mpi.service.gateway import Gateway
 from mpi.service.matching import Matching
+from mpi.service.overlay import Overlay
 from mpi.store.sql import Store, StoredRecord, Transaction
 
 BUCKET_CAP = 20_000
@@ -75,8 +73,8 @@ class Registry:
         """Store records and link them, in their order.
 
         Every record is durable and visible to lookups when this returns. A record whose content was registered
-        before changes nothing; one with new content replaces the old and is matched afresh. What stewards decided
-        about a record outranks the match.
+        before changes nothing; one with new content replaces the old and is matched afresh. A record that shows
+        several identities to be one person joins them. What stewards decided about a record outranks the match.
 
         Args:
             records: as they arrived.
@@ -99,8 +97,10 @@ class Registry:
         with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
-                batch = _Batch(transaction, _Overlay(reader, self._bucket_cap), transaction.find(refs))
-                outcomes = [self._place(batch, item) if isinstance(item, _Admitted) else item for item in admitted]
+                batch = _Batch(transaction, Overlay(reader, self._bucket_cap), transaction.find(refs))
+                batch.know({held.eid for item in admitted for held in _revised(item, batch.known)})
+                placed = [self._place(batch, item) if isinstance(item, _Admitted) else item for item in admitted]
+            outcomes = batch.finish(placed)
             revision, changes = transaction.revision, transaction.changes_made
         project(self._index, changes)
         if batch.full:
@@ -189,14 +189,15 @@ class Registry:
         if before and before.eid and before.digest == item.digest:
             return _registration_of(before)
         number = before.number if before else batch.transaction.new_number()
-        previous = before.eid if before else ""
+        previous = batch.eid_of(before) if before else ""
         must, cannot = batch.demanded(number)
         full: frozenset[str] = frozenset()
         if must:
             outcome, eid = Outcome(Decision.LINK, None, Bond.MUST.value), must
         else:
             candidates, full = self._candidates(batch.held, item.record.encodings(), number)
-            outcome, eid = self._matching.decide([each for each in candidates if each.eid not in cannot]), ""
+            open_to_it = [each for each in candidates if each.eid not in cannot]
+            outcome, eid = self._matching.decide(open_to_it, lambda *pair: self._between(batch, *pair)), ""
         best = outcome.candidate
         if outcome.decision is Decision.LINK and best is not None:
             eid = best.eid
@@ -208,16 +209,23 @@ class Registry:
         content = before.content if before else 0
         placement = Placement(number, eid, previous, outcome.decision, weight, outcome.why, rival, content)
         batch.place(placement, item, before)
+        batch.join(eid, outcome.joined, item.record.facility)
         if rival:
-            batch.transaction.ask(ReviewTask(number, eid, rival, weight, outcome.why))
+            batch.ask(ReviewTask(number, eid, rival, weight, outcome.why), TaskStatus.OPEN)
         if full and outcome.decision is not Decision.LINK:
-            batch.transaction.ask(ReviewTask(number, eid, "", None, BUCKET_FULL), TaskStatus.WAITING)
+            batch.ask(ReviewTask(number, eid, "", None, BUCKET_FULL), TaskStatus.WAITING)
             batch.full |= full
             self.deferred += 1
         return Registration(eid, outcome.decision, weight, False, outcome.why)
 
+    def _between(self, batch: _Batch, one: str, other: str) -> float:
+        """Say what the records of two identities say of each other, bits."""
+        if batch.kept_apart(one, other):
+            return -math.inf
+        return self._matching.between(batch.contents(one), batch.contents(other))
+
     def _candidates(
-        self, held: _Overlay, encodings: Sequence[EncodedDemographics], number: int
+        self, held: Overlay, encodings: Sequence[EncodedDemographics], number: int
     ) -> tuple[list[Candidate], frozenset[str]]:
         """Find candidates, and the channels whose buckets were too full to be read: they count as missing."""
         candidates = self._matching.candidates(held, encodings, leave_out=number)
@@ -239,12 +247,39 @@ class _Batch:
         full: channels on which a record was put off because a bucket was too full.
     """
 
-    def __init__(self, transaction: Transaction, held: _Overlay, known: dict[bytes, StoredRecord]) -> None:
+    def __init__(self, transaction: Transaction, held: Overlay, known: dict[bytes, StoredRecord]) -> None:
         self.transaction = transaction
         self.held = held
         self.known = known
         self.full: frozenset[str] = frozenset()
         self._grouping = transaction.surroundings({stored.number for stored in known.values()}) if known else Grouping()
+        self._read: set[str] = set()
+        self._led: set[str] = set()
+        self._contents: dict[int, EncodedRecord] = {}
+        self._asked: dict[int, list[tuple[ReviewTask, TaskStatus]]] = {}
+        self._joined: set[int] = set()
+
+    def know(self, eids: Collection[str]) -> None:
+        """Read identities from the store, whole, and keep what the batch has changed of them."""
+        missing = set(eids) - self._read
+        if not missing:
+            return
+        self._read |= missing
+        stored = self.transaction.grouping(missing)
+        new = stored.contents.keys() - self._grouping.contents.keys()
+        for number in new:
+            self._grouping.hold(number, stored.eids.get(number, ""), stored.contents[number])
+        for pair, bond in stored.bonds.items():
+            if not new.isdisjoint(pair):
+                self._grouping.bind(*pair, bond)
+        for eid, target in stored.redirects.items():
+            if eid not in self._led:
+                self._grouping.lead(eid, target)
+        self._grouping.partings |= stored.partings
+
+    def eid_of(self, stored: StoredRecord) -> str:
+        """Identity that a record is in by now, "" for none."""
+        return self.held.placed(stored.number) or stored.eid
 
     def demanded(self, number: int) -> tuple[str, frozenset[str]]:
         """Say which identity people's decisions want a record in, and which they keep it out of."""
@@ -253,19 +288,75 @@ class _Batch:
             return "", frozenset()
         return demanded(number, bonds, lambda other: self.held.placed(other) or self._grouping.eids.get(other, ""))
 
+    def kept_apart(self, one: str, other: str) -> bool:
+        """Say whether people decided that records of two identities are of two persons."""
+        self.know([one, other])
+        theirs = set(self._grouping.members(other))
+        return any(
+            not theirs.isdisjoint(self._grouping.partners(record, Bond.CANNOT))
+            for record in self._grouping.members(one)
+        )
+
+    def contents(self, eid: str) -> list[EncodedRecord]:
+        """Contents of an identity's records."""
+        numbers = [member.number for member in self.held.members(eid)]
+        missing = [number for number in numbers if number not in self._contents]
+        if missing:
+            self._contents.update(self.transaction.content(missing))
+        return [self._contents[number] for number in numbers]
+
     def place(self, placement: Placement, item: _Admitted, before: StoredRecord | None) -> None:
         """Place a record, in the store and for the records that follow."""
         leaves = placement.previous not in ("", placement.eid)
         if leaves or self._grouping.is_bound(placement.record):
             if leaves:
-                for member in self.held.members(placement.previous):
-                    self._grouping.hold(member.number, placement.previous, 0)
+                self.know([placement.previous])
             self._grouping.hold(placement.record, placement.previous, placement.content)
             placement = self._grouping.place(placement)
         stored = self.transaction.place(placement, item.record, item.digest, before)
-        self._grouping.apply(stored.content, placement)
+        self._apply(stored.content, placement)
         self.held.place(placement.eid, placement.record, item.record, placement.previous)
+        self._contents[placement.record] = item.record
+        self._asked.pop(placement.record, None)  # the later content of a batch counts
         self.known.update(dict.fromkeys(item.refs, stored))
+
+    def join(self, eid: str, others: Sequence[str], facility: str) -> None:
+        """Make one identity of several, because of a record of this facility."""
+        self.know([eid, *others] if others else [])
+        for other in others:
+            try:
+                event = self._grouping.join(eid, other)
+            except Conflict:  # records of the two were parted by people
+                continue
+            self.transaction.regroup(event, facility)
+            self._apply(self.transaction.revision, event)
+            self.held.move(event.moves)
+            self._joined.update(self._grouping.members(self._grouping.resolve(eid)))
+
+    def ask(self, task: ReviewTask, status: TaskStatus) -> None:
+        """Open a task at the end, if there is still something to ask."""
+        self._asked.setdefault(task.record, []).append((task, status))
+
+    def finish(self, outcomes: Sequence[Registration | RecordRejected]) -> list[Registration | RecordRejected]:
+        """Open the tasks, close those that have answered themselves, and bring the answers up to the batch's end."""
+        for task, status in (each for own in self._asked.values() for each in own):
+            if not self._is_one(task):
+                self.transaction.ask(task, status)
+        for held in self.transaction.open_tasks(self._joined) if self._joined else ():
+            if self._is_one(held.task):
+                self.transaction.close_task(held.number, TaskStatus.SETTLED)
+        return [
+            replace(each, eid=self._grouping.resolve(each.eid)) if isinstance(each, Registration) else each
+            for each in outcomes
+        ]
+
+    def _is_one(self, task: ReviewTask) -> bool:
+        """Say whether a task's record has come into the identity that it was held against."""
+        return bool(task.rival) and self._grouping.eids.get(task.record) == self._grouping.resolve(task.rival)
+
+    def _apply(self, revision: int, event: Event) -> None:
+        self._grouping.apply(revision, event)
+        self._led |= {redirect.eid for redirect in event.redirects}
 
 
 def _without(demographics: EncodedDemographics, channels: frozenset[str]) -> EncodedDemographics:
@@ -280,6 +371,14 @@ def _unchanged(item: _Admitted, known: Mapping[bytes, StoredRecord]) -> bool:
     return before is not None and bool(before.eid) and before.digest == item.digest
 
 
+def _revised(item: _Admitted | RecordRejected, known: Mapping[bytes, StoredRecord]) -> list[StoredRecord]:
+    """The record that an item has new content for; none for a new one."""
+    if not isinstance(item, _Admitted) or _unchanged(item, known):
+        return []
+    before = item.held_as(known)
+    return [before] if before and before.eid else []
+
+
 def _registration_of(stored: StoredRecord) -> Registration:
     return Registration(stored.eid, Decision.LINK, None, True, "unchanged")
 
@@ -290,78 +389,3 @@ def _answer(item: _Admitted | RecordRejected, known: Mapping[bytes, StoredRecord
     before = item.held_as(known)
     assert before is not None  # noqa: S101 (asked only when every record is known)
     return _registration_of(before)
-
-
-class _Overlay:
-    """The index as it will be after this batch: a snapshot, and the batch's own records on top of it."""
-
-    def __init__(self, reader: IndexReader, bucket_cap: int) -> None:
-        self._reader = reader
-        self._bucket_cap = bucket_cap
-        self._full: set[str] = set()
-        self._buckets: dict[tuple[str, bytes], list[tuple[int, bytes]]] = {}
-        self._members: dict[str, dict[int, Member]] = {}
-        self._eids: dict[int, str] = {}
-        self._numbers: dict[IdentifierToken, set[str]] = {}
-
-    def bucket(self, channel: str, token: bytes, vector_bytes: int) -> tuple[Numbers, Vectors]:
-        """Rows of the snapshot that the batch has not replaced, and the batch's own; none of too full a bucket."""
-        own = self._buckets.get((channel, token), [])
-        rows = self._reader.bucket_within(channel, token, vector_bytes, self._bucket_cap - len(own))
-        if rows is None:
-            self._full.add(channel)
-            return np.empty(0, np.int64), np.empty((0, vector_bytes), np.uint8)
-        numbers, vectors = rows
-        if self._eids and len(numbers):
-            kept = ~np.isin(numbers, list(self._eids))
-            if not kept.all():
-                numbers, vectors = numbers[kept], vectors[kept]
-        if own:
-            numbers = np.concatenate([numbers, np.array([n for n, _ in own], np.int64)])
-            fresh = np.frombuffer(b"".join(v for _, v in own), np.uint8).reshape(-1, vector_bytes)
-            vectors = np.concatenate([vectors, fresh])
-        return numbers, vectors
-
-    def full_channels(self) -> frozenset[str]:
-        """Channels on which a bucket was too full to be read since this was asked last."""
-        full = frozenset(self._full)
-        self._full.clear()
-        return full
-
-    def placed(self, number: int) -> str:
-        """Identity that this batch placed a record in, "" for none."""
-        return self._eids.get(number, "")
-
-    def eids(self, key: IdentifierToken) -> list[str]:
-        """Identities that a number leads to."""
-        return sorted({*self._reader.eids(key), *self._numbers.get(key, ())})
-
-    def eid_of(self, number: int) -> str:
-        """Identity that a record belongs to."""
-        return self._eids.get(number) or self._reader.eid_of(number)
-
-    def members(self, eid: str) -> list[Member]:
-        """Members of an identity."""
-        if eid in self._members:
-            return [self._members[eid][number] for number in sorted(self._members[eid])]
-        return self._reader.members(eid)
-
-    def place(self, eid: str, number: int, record: EncodedRecord, previous: str) -> None:
-        """Put a record of the batch where it was decided that it belongs."""
-        if number in self._eids:  # registered twice in one batch: the later content counts
-            for rows in self._buckets.values():
-                rows[:] = [row for row in rows if row[0] != number]
-        if previous:
-            self._identity(previous).pop(number, None)
-        self._eids[number] = eid
-        self._identity(eid)[number] = Member.of(number, record)
-        for demographics in record.encodings():
-            for encoding in demographics.channels:
-                self._buckets.setdefault((encoding.channel, encoding.bucket), []).append((number, encoding.vector))
-            for token in demographics.tokens:
-                self._numbers.setdefault(token, set()).add(eid)
-
-    def _identity(self, eid: str) -> dict[int, Member]:
-        if eid not in self._members:
-            self._members[eid] = {member.number: member for member in self._reader.members(eid)}
-        return self._members[eid]

@@ -108,9 +108,6 @@ class Transaction(Reading):
             "content": revision,
             "payload": payload,
         }
-        if number in self._inserts or number in self._rewrites:
-            # The later content of a batch counts, and what was asked about the earlier one is asked no more.
-            self._asked = [asked for asked in self._asked if asked["record"] != number]
         if stored is None or number in self._inserts:
             self._inserts[number] = row
         else:
@@ -124,7 +121,7 @@ class Transaction(Reading):
 
         Args:
             event: what happens.
-            facility: whose record was retracted; "" for a steward's operation.
+            facility: whose record was retracted, or joined identities; "" for a steward's operation.
 
         Raises:
             Conflict: it would bring back the content of a record that was erased.
@@ -140,6 +137,8 @@ class Transaction(Reading):
         for move in event.moves:
             if event.action is Action.ERASE:
                 self._erased.add(move.record)
+            elif move.record in self._inserts:
+                self._inserts[move.record]["eid"] = move.target or None
             elif move.record in self._rewrites:
                 self._rewrites[move.record]["eid"] = move.target or None
             else:

@@ -47,6 +47,8 @@ class _ActionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     """ACTION_KEEP_APART is a record said to be of another person than an identity that it was not in."""
     ACTION_UNDO: _Action.ValueType  # 9
     """ACTION_UNDO is a change taken back."""
+    ACTION_JOIN: _Action.ValueType  # 10
+    """ACTION_JOIN is two identities that the registration of a record showed to be one person."""
 
 class Action(_Action, metaclass=_ActionEnumTypeWrapper):
     """Action says what a change was."""
@@ -71,6 +73,8 @@ ACTION_KEEP_APART: Action.ValueType  # 8
 """ACTION_KEEP_APART is a record said to be of another person than an identity that it was not in."""
 ACTION_UNDO: Action.ValueType  # 9
 """ACTION_UNDO is a change taken back."""
+ACTION_JOIN: Action.ValueType  # 10
+"""ACTION_JOIN is two identities that the registration of a record showed to be one person."""
 global___Action = Action
 
 class _Bond:

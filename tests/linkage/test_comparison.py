@@ -24,7 +24,7 @@ def features(channels: str = "ABCD", **numbers: bytes) -> Features:
 
 
 def candidate(similarity: dict[str, float], ours: Features, theirs: Features, **fields: object) -> Candidate:
-    values = {"eid": EID, "members": 1, "veto": "", **fields}
+    values = {"eid": EID, "members": 1, "veto": "", "bits": 0.0, **fields}
     return Candidate(score=weigh(MODEL, ours, theirs, similarity), **values)  # type: ignore[arg-type]
 
 

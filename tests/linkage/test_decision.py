@@ -40,8 +40,44 @@ def score(similarity: dict[str, float], *tokens: IdentifierToken, channels: str 
 )
 def test_what_links(similarity: dict[str, float], tokens: tuple[IdentifierToken, ...], expected: Decision) -> None:
     """The shipped rules, case by case."""
-    outcome = Decider(MODEL).decide([Candidate("eid", score(similarity, *tokens), 1, "")])
+    outcome = Decider(MODEL).decide([Candidate("eid", score(similarity, *tokens), 1, "", 0.0)])
     assert outcome.decision is expected, (outcome.why, outcome.candidate)
+
+
+ALIKE = {"A": 1.0, "B": 1.0, "C": 1.0, "D": 1.0}
+
+
+def several(*members: int, bits: float = 50.0) -> list[Candidate]:
+    """Identities that a record is equally like."""
+    return [Candidate(f"eid{place}", score(ALIKE), size, "", bits) for place, size in enumerate(members)]
+
+
+def test_a_record_joins_the_identities_that_it_links_to() -> None:
+    """Where nothing keeps them apart, identities that one record links to are of one person."""
+    outcome = Decider(MODEL).decide(several(1, 2), lambda _one, _other: -40.0)
+    assert outcome.decision is Decision.LINK
+    assert outcome.joined == ("eid1",)
+    assert Decider(MODEL).decide(several(1, 2), lambda _one, _other: -60.0).why == "margin"
+
+
+def test_identities_that_must_stay_apart_are_not_joined() -> None:
+    """A record as near to two persons goes to neither by itself."""
+    outcome = Decider(MODEL).decide(several(1, 1))
+    assert (outcome.decision, outcome.why, outcome.joined) == (Decision.REVIEW, "margin", ())
+
+
+def test_joined_identities_are_no_larger_than_one_person_is() -> None:
+    """The size that no link exceeds holds for joining too."""
+    most = MODEL.decision.most_members
+    outcome = Decider(MODEL).decide(several(most - 2, 2), lambda _one, _other: 0.0)
+    assert outcome.why == "margin"
+    assert Decider(MODEL).decide(several(most - 2, 1), lambda _one, _other: 0.0).joined == ("eid1",)
+
+
+def test_records_that_speak_against_a_link_outweigh_one_that_is_near() -> None:
+    """One near record of an identity does not link when the others are of strangers."""
+    outcome = Decider(MODEL).decide(several(5, bits=-1.0))
+    assert (outcome.decision, outcome.why) == (Decision.REVIEW, "evidence")
 
 
 def test_pairs_that_only_a_number_leads_to() -> None:

@@ -152,6 +152,16 @@ def test_verify_finds_a_row_that_is_missing(at: Centre, ring: KeyRing) -> None:
     assert verify(at.index, at.store) == ["candidates: 1 rows missing or damaged, 0 rows that should not be there"]
 
 
+def test_what_was_asked_of_an_earlier_content_is_asked_no_more(at: Centre, ring: KeyRing) -> None:
+    """A record that comes twice in one batch leaves the tasks of its last content only."""
+    at.registry.register(encoded(ring, "10661", raw("นายสมชาย ใจดี", **SOMCHAI)), ACTOR)
+    woman = {"birth_date": "20/11/2510", "sex": "2"}
+    wrong = raw("นางปราณี ทองดี", "7", national_id=SOMCHAI["national_id"], **woman)
+    outcomes, _ = at.registry.register(encoded(ring, "HL001", wrong, raw("นางปราณี ทองดี", "7", **woman)), ACTOR)
+    assert [registered(outcome).decision for outcome in outcomes] == [Decision.REVIEW, Decision.NEW]
+    assert at.store.count() == (2, 2, 0)
+
+
 def test_a_batch_takes_a_constant_number_of_statements(at: Centre, ring: KeyRing) -> None:
     """New records or revised ones that move, one or many: no more statements to the database than there may be."""
 

@@ -315,17 +315,6 @@ def test_tasks_wait_until_something_answers_them(store):
         assert [held.number for held in reading.tasks(None)] == [1, 2, 3]
 
 
-def test_the_later_content_of_a_batch_withdraws_what_was_asked_about_the_earlier(store):
-    """A record that comes twice in one transaction leaves the tasks of its last content only."""
-    with store.transaction(CAUSE) as transaction:
-        first = put(transaction, new_eid(), a_record(1))
-        transaction.ask(ReviewTask(1, first.eid, new_eid(), 1.0, "possible"))
-        put(transaction, first.eid, a_record(1, note=1), first)
-        transaction.ask(ReviewTask(1, first.eid, new_eid(), 2.0, "possible"))
-    with store.reading() as reading:
-        assert [held.task.weight for held in reading.tasks(TaskStatus.OPEN)] == [2.0]
-
-
 def test_a_row_that_was_moved_does_not_open(store):
     """Payloads are bound to their places: swapping two of them is found, not read."""
     filled(store, 2)
