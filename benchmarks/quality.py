@@ -4,7 +4,8 @@ For each seed a synthetic population with truth is made, encoded by every facili
 batch and compared with the truth; once as a whole nation in small, and once at national density: all people born
 within so few days that each birth date and sex has as many of them as in the nation of 66 million. The thresholds were
 set on seed 101 and never looked at the seeds that are reported. With ``--baselines PYTHON``, an interpreter with
-Splink 5 and recordlinkage, these link the same records in plain text.
+Splink 5 and recordlinkage, these link the same records in plain text. With ``--online`` the same records are also
+registered one after the other, in random order, as a centre does it: how far are its identities from those of a batch?
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import argparse
 import json
 import os
 import platform
+import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,13 +33,20 @@ from mpi.batch.linker import Population, link_pairs, population
 from mpi.batch.population import generate
 from mpi.batch.review import decided, queue
 from mpi.cli.link import graph_of
+from mpi.encoder.encoded_file import read_encoded
 from mpi.encoder.job import EncodeJob, run_job, workers_for
 from mpi.encoder.keys import load_key_ring, new_key_ring
 from mpi.encoder.tokens import PointerBox
+from mpi.index.lmdb_index import Index
 from mpi.linkage.clustering import cluster
 from mpi.rules import Rules, load_rules, rule_file
+from mpi.service.gateway import Gateway
+from mpi.service.matching import Matching
+from mpi.service.registration import Registry
+from mpi.store.sql import open_sqlite
 
 FACILITIES = 20
+RECORDS_PER_BATCH = 500
 ALONE = 8.0
 """Bits at which the weight alone links, under the same vetoes and clustering; of the best F1 on seed 101."""
 PER_DATE_AND_SEX = 1100
@@ -80,11 +90,11 @@ def measure(paths: Sequence[Path], keys: Path, truth: Truth, rules: Rules) -> di
         decision = rules.model.decision
         made = cluster(graph_of(held, pairs, rules.model), decision.most_members, decision.strangers)
         seconds = time.monotonic() - begun
-        graph = replace(graph_of(held, pairs, rules.model), links=pairs.weight >= ALONE)
-        alone = cluster(graph, decision.most_members, decision.strangers)
+        graph = graph_of(held, pairs, rules.model)
+        alone = cluster(replace(graph, links=pairs.weight >= ALONE), decision.most_members, decision.strangers)
         ids = record_ids(held, keys)
     automatic = evaluate(truth, named(ids, made.groups))
-    tasks = queue(pairs, made.groups)
+    tasks = queue(pairs, made.groups, graph)
     person = np.unique([truth.persons[each] for each in ids], return_inverse=True)[1]
     right = person[pairs.left[tasks.pair]] == person[pairs.right[tasks.pair]]
     reviewed = evaluate(truth, named(ids, decided(made.groups, tasks, right)))
@@ -99,6 +109,34 @@ def measure(paths: Sequence[Path], keys: Path, truth: Truth, rules: Rules) -> di
         "tasks_that_join": float(right.mean()) if len(tasks) else 0.0,
         "reviewed": reviewed.figures(),
         "curve": curve(pairs.weight, met, automatic.overall.matches).figures(),
+    }
+
+
+def register(paths: Sequence[Path], keys: Path, truth: Truth, rules: Rules, folder: Path, seed: int) -> dict[str, Any]:
+    """Register all records in random order, and compare with the truth and with one batch under the same secret."""
+    ring, secret = load_key_ring(keys), bytes(32)
+    with population(paths, rules, secret=secret) as held:
+        decision = rules.model.decision
+        made = cluster(graph_of(held, link_pairs(held, rules), rules.model), decision.most_members, decision.strangers)
+        ids = dict(zip(held.pointers, record_ids(held, keys), strict=True))
+        batch = {ids[pointer]: str(group) for pointer, group in zip(held.pointers, made.groups.tolist(), strict=True)}
+    records = [record for path in paths for part in read_encoded(path) for record in part]
+    random.Random(seed).shuffle(records)
+    store, index = open_sqlite(folder / "store.db", secret, rules.stored_digest), Index(folder / "index", secret)
+    with closing(store), closing(index):
+        gateway = Gateway(secret, rules, (ring.current.name,))
+        registry = Registry(gateway, store, index, Matching(rules.profile, rules.model), rules.model.digest)
+        begun = time.monotonic()
+        for first in range(0, len(records), RECORDS_PER_BATCH):
+            registry.register(records[first : first + RECORDS_PER_BATCH], "urn:mpi:benchmark")
+        seconds = time.monotonic() - begun
+        online = {ids[live.record.pointer]: live.eid for live in store.records()}
+        _, _, tasks = store.count()
+    return {
+        "seconds": round(seconds, 1),
+        "figures": evaluate(truth, online).figures(),
+        "tasks_per_thousand": 1000 * tasks / len(records),
+        "adjusted_rand_to_batch": evaluate(Truth(batch, dict.fromkeys(batch, "all")), online).adjusted_rand,
     }
 
 
@@ -129,6 +167,13 @@ def show(name: str, figures: dict[str, Any]) -> None:
         f"  | {figures['tasks_per_thousand']:.1f} tasks/1000, then R {reviewed['recall']:.4f}",
         flush=True,
     )
+    if "online" in figures:
+        online = figures["online"]["figures"]
+        print(
+            f"    registered one by one: P {online['precision']:.5f}  R {online['recall']:.4f}  F1 {online['f1']:.4f}"
+            f"  {figures['online']['tasks_per_thousand']:.1f} tasks/1000"
+            f"  adjusted Rand index to the batch {figures['online']['adjusted_rand_to_batch']:.5f}"
+        )
     alone = figures["weight_alone"]
     print(
         f"    the weight alone, {ALONE:g} bits, same vetoes and clustering:"
@@ -175,6 +220,7 @@ def main() -> None:
     parser.add_argument("--rules", default="th-v1", help="rule file, or the name of one that is shipped")
     parser.add_argument("--small", action="store_true", help="one small population: seconds instead of minutes")
     parser.add_argument("--baselines", metavar="PYTHON", help="interpreter with splink and recordlinkage")
+    parser.add_argument("--online", action="store_true", help="register the records one by one as well")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
     asked = parser.parse_args()
@@ -192,6 +238,9 @@ def main() -> None:
                 new_key_ring(keys)
                 paths = encoded(folder, keys, folder)
                 runs[name] = measure(paths, keys, read_truth(folder / "truth.csv"), rules)
+                if asked.online:
+                    (centre := Path(scratch) / "centre").mkdir()
+                    runs[name]["online"] = register(paths, keys, read_truth(folder / "truth.csv"), rules, centre, seed)
                 show(name, runs[name])
                 if asked.baselines:
                     runs[name]["baselines"] = baselines(asked.baselines, folder, ("splink", "ecm"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from mpi.batch.linker import Pairs
-from mpi.linkage.clustering import Places
+from mpi.linkage.clustering import Graph, Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,16 @@ class Queue:
         return len(self.pair)
 
 
-def queue(pairs: Pairs, groups: Places) -> Queue:
-    """Gather the tasks that are left when groups have been made."""
+def queue(pairs: Pairs, groups: Places, graph: Graph) -> Queue:
+    """Gather the tasks that are left when groups have been made.
+
+    Two groups with different numbers of a kind of which a person has only one are two persons: nobody is asked.
+
+    Args:
+        pairs: the weighed pairs.
+        groups: for each record the first record of its group.
+        graph: the same pairs as they were grouped, with the numbers.
+    """
     one, other = groups[pairs.left], groups[pairs.right]
     open_pairs = np.flatnonzero(pairs.doubtful & (one != other))
     low = np.minimum(one[open_pairs], other[open_pairs])
@@ -39,7 +48,30 @@ def queue(pairs: Pairs, groups: Places) -> Queue:
     low, high, open_pairs = low[order], high[order], open_pairs[order]
     first = np.ones(len(open_pairs), bool)
     first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
-    return Queue(low[first], high[first], open_pairs[first])
+    low, high, open_pairs = low[first], high[first], open_pairs[first]
+    kept = ~_parted(low, high, groups, graph.only_one)
+    return Queue(low[kept], high[kept], open_pairs[kept])
+
+
+def _parted(
+    left: Places, right: Places, groups: Places, only_one: Mapping[str, tuple[Places, Places]]
+) -> npt.NDArray[np.bool_]:
+    """Say which pairs of groups hold different numbers of a kind and none in common."""
+    concerned = set(left.tolist()) | set(right.tolist())
+    parted = np.zeros(len(left), bool)
+    for records, values in only_one.values():
+        held: dict[int, set[int]] = {}
+        for group, value in zip(groups[records].tolist(), values.tolist(), strict=True):
+            if group in concerned:
+                held.setdefault(group, set()).add(value)
+        parted |= np.array(
+            [
+                one in held and other in held and held[one].isdisjoint(held[other])
+                for one, other in zip(left.tolist(), right.tolist(), strict=True)
+            ],
+            bool,
+        )
+    return parted
 
 
 def decided(groups: Places, tasks: Queue, joined: npt.NDArray[np.bool_]) -> Places:

@@ -12,8 +12,8 @@ then it needs a margin over the runner-up. These are the rules of `mpi.linkage.c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from mpi.domain.identifiers import IdentifierKind
 from mpi.domain.identity import Decision
@@ -50,6 +50,14 @@ def never(_one: str, _other: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """A candidate that a person should look at, and the rule that says so."""
+
+    candidate: Candidate
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """A decision.
 
@@ -58,12 +66,14 @@ class Outcome:
         candidate: the candidate that it is about; None for NEW without candidates.
         why: the rule that decided.
         joined: further identities that a linked record shows to be of the same person.
+        doubts: candidates for a person to look at, the heaviest first; a record that is linked may have some too.
     """
 
     decision: Decision
     candidate: Candidate | None
     why: str
     joined: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 class Decider:
@@ -91,6 +101,10 @@ class Decider:
         ranked = sorted(open_to_us, key=lambda c: (-c.score.weight, c.eid))
         if not ranked:
             return Outcome(Decision.NEW, None, f"{candidates[0].veto}_veto" if candidates else "no_candidate")
+        outcome = self._outcome(ranked, between)
+        return replace(outcome, doubts=tuple(self._doubts(ranked, outcome)))
+
+    def _outcome(self, ranked: Sequence[Candidate], between: Between) -> Outcome:
         best = ranked[0]
         ground = self.ground(best.score)
         if ground:
@@ -104,6 +118,17 @@ class Decider:
             if doubt:
                 return Outcome(Decision.REVIEW, candidate, doubt)
         return Outcome(Decision.NEW, best, "below_review")
+
+    def _doubts(self, ranked: Sequence[Candidate], outcome: Outcome) -> Iterator[Doubt]:
+        for candidate in ranked:
+            if candidate.eid in outcome.joined:
+                continue
+            if candidate is not outcome.candidate:
+                why = self.doubt(candidate.score)
+            else:
+                why = outcome.why if outcome.decision is Decision.REVIEW else ""
+            if why:
+                yield Doubt(candidate, why)
 
     def ground(self, score: Score) -> str:
         """Name what a link would rest on, "" when nothing carries it."""

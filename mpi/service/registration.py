@@ -210,8 +210,9 @@ class Registry:
         placement = Placement(number, eid, previous, outcome.decision, weight, outcome.why, rival, content)
         batch.place(placement, item, before)
         batch.join(eid, outcome.joined, item.record.facility)
-        if rival:
-            batch.ask(ReviewTask(number, eid, rival, weight, outcome.why), TaskStatus.OPEN)
+        for doubt in outcome.doubts:
+            doubted = doubt.candidate
+            batch.ask(ReviewTask(number, eid, doubted.eid, doubted.score.weight, doubt.why), TaskStatus.OPEN)
         if full and outcome.decision is not Decision.LINK:
             batch.ask(ReviewTask(number, eid, "", None, BUCKET_FULL), TaskStatus.WAITING)
             batch.full |= full
@@ -334,25 +335,47 @@ class _Batch:
             self._joined.update(self._grouping.members(self._grouping.resolve(eid)))
 
     def ask(self, task: ReviewTask, status: TaskStatus) -> None:
-        """Open a task at the end, if there is still something to ask."""
+        """Open a task at the end, if by then nobody has answered or asked it."""
         self._asked.setdefault(task.record, []).append((task, status))
 
     def finish(self, outcomes: Sequence[Registration | RecordRejected]) -> list[Registration | RecordRejected]:
         """Open the tasks, close those that have answered themselves, and bring the answers up to the batch's end."""
-        for task, status in (each for own in self._asked.values() for each in own):
-            if not self._is_one(task):
-                self.transaction.ask(task, status)
-        for held in self.transaction.open_tasks(self._joined) if self._joined else ():
+        asked = [each for own in self._asked.values() for each in own]
+        self.know({eid for task, _ in asked for eid in (task.eid, task.rival) if eid})
+        concerned = {number for task, _ in asked if task.rival for number in self._members_of(task)}
+        open_pairs = set()
+        for held in self.transaction.open_tasks(concerned | self._joined) if concerned or self._joined else ():
             if self._is_one(held.task):
                 self.transaction.close_task(held.number, TaskStatus.SETTLED)
+            else:
+                open_pairs.add(self._pair(held.task))
+        for task, status in asked:
+            if not task.rival:
+                self.transaction.ask(task, status)
+            elif (
+                not self._is_one(task) and self._pair(task) not in open_pairs and not self.kept_apart(*self._pair(task))
+            ):
+                open_pairs.add(self._pair(task))
+                self.transaction.ask(task, status)
         return [
             replace(each, eid=self._grouping.resolve(each.eid)) if isinstance(each, Registration) else each
             for each in outcomes
         ]
 
+    def _pair(self, task: ReviewTask) -> tuple[str, str]:
+        """The two identities that a task is about, as they are by now, the same whichever raised it."""
+        own = self._grouping.eids.get(task.record) or self._grouping.resolve(task.eid)
+        rival = self._grouping.resolve(task.rival)
+        return (own, rival) if own < rival else (rival, own)
+
     def _is_one(self, task: ReviewTask) -> bool:
         """Say whether a task's record has come into the identity that it was held against."""
-        return bool(task.rival) and self._grouping.eids.get(task.record) == self._grouping.resolve(task.rival)
+        one, other = self._pair(task)
+        return one == other
+
+    def _members_of(self, task: ReviewTask) -> list[int]:
+        """Records of the two identities that a task is about."""
+        return [number for eid in self._pair(task) for number in self._grouping.members(eid)]
 
     def _apply(self, revision: int, event: Event) -> None:
         self._grouping.apply(revision, event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from mpi.batch.evaluation_page import render_html
 from mpi.batch.linker import Pairs
 from mpi.batch.review import decided, queue
 from mpi.errors import ExtractUnreadable
+from mpi.linkage.clustering import Graph
 
 TRUTH = Truth(
     {"a1": "A", "a2": "A", "a3": "A", "b1": "B", "b2": "B", "c1": "C"},
@@ -183,7 +185,12 @@ def test_a_queue_has_each_pair_of_groups_once():
         np.array([True, True, True, False]),
     )
     groups = np.array([0, 0, 2, 2, 4])
-    tasks = queue(pairs, groups)
+    graph = Graph(5, pairs.left, pairs.right, pairs.weight, pairs.by_number, {}, np.arange(5))
+    tasks = queue(pairs, groups, graph)
     assert (tasks.left.tolist(), tasks.right.tolist(), tasks.pair.tolist()) == ([0], [2], [1])
     assert decided(groups, tasks, np.array([True])).tolist() == [0, 0, 0, 0, 4]
     assert decided(groups, tasks, np.array([False])).tolist() == groups.tolist()
+    same = replace(graph, only_one={"national_id": (np.array([1, 3]), np.array([7, 7]))})
+    assert len(queue(pairs, groups, same)) == 1
+    different = replace(graph, only_one={"national_id": (np.array([1, 3]), np.array([7, 8]))})
+    assert len(queue(pairs, groups, different)) == 0  # two persons: nobody is asked

@@ -74,6 +74,15 @@ def test_joined_identities_are_no_larger_than_one_person_is() -> None:
     assert Decider(MODEL).decide(several(most - 2, 1), lambda _one, _other: 0.0).joined == ("eid1",)
 
 
+def test_a_linked_record_may_leave_a_question() -> None:
+    """Linking with one identity does not silence the doubt whether another one is the same person."""
+    linked = Candidate("eid0", score(ALIKE, ID), 1, "", 90.0)
+    doubtful = Candidate("eid1", score({"A": 0.7, "C": 0.6}), 1, "", 20.0)
+    outcome = Decider(MODEL).decide([doubtful, linked])
+    assert (outcome.decision, outcome.candidate) == (Decision.LINK, linked)
+    assert [(doubt.candidate, doubt.why) for doubt in outcome.doubts] == [(doubtful, "possible")]
+
+
 def test_records_that_speak_against_a_link_outweigh_one_that_is_near() -> None:
     """One near record of an identity does not link when the others are of strangers."""
     outcome = Decider(MODEL).decide(several(5, bits=-1.0))

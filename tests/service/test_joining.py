@@ -118,3 +118,17 @@ def test_a_restart_finds_what_was_joined(tmp_path: Path, ring: KeyRing) -> None:
     with joined(store(tmp_path), tmp_path / "other", (ring.current.name,)) as at:
         assert {found.eid for eid in eids for found in at.locator.locate(EnterpriseId(eid))} == {eids[0]}
         assert verify(at.index, at.store) == []
+
+
+def test_a_question_is_asked_once(at: Parts, ring: KeyRing) -> None:
+    """However many records raise it, in one batch or later: two identities are one task, and an answer is final."""
+    someone = {"birth_date": "20/11/2510", "sex": "1", "national_id": NUMBER}
+    rows = [raw("นายปรีชา ทองดี", str(number), **someone) for number in range(10, 14)]
+    register(at, *encoded(ring, "10661", MARRIED))
+    register(at, *encoded(ring, "10661", *rows[:2]))
+    register(at, *encoded(ring, "10661", rows[2]))
+    (task,) = at.stewardship.tasks(0, 10)
+    at.stewardship.decide(task.number, same=False, actor=STEWARD, request="r")
+    register(at, *encoded(ring, "10661", rows[3]))
+    assert at.stewardship.tasks(0, 10) == []
+    assert at.store.count()[:2] == (5, 2)

@@ -20,7 +20,7 @@ from mpi.index.projector import catch_up, verify
 from mpi.linkage.comparison import similarity
 from tests.building import ACTOR, Centre, centre, encoded, key_ring, raw, th_v1
 
-MOST_STATEMENTS = 25
+MOST_STATEMENTS = 35
 SOMCHAI = {"birth_date": "15/03/2525", "sex": "1", "national_id": "1103702488992"}
 
 
