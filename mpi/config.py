@@ -65,15 +65,17 @@ class ServerConfig:
         listen: address and port; port 0 takes any free one.
         key_epochs: names of the facility key epochs whose records are accepted.
         tls: files of mutual TLS; None serves plain text, on loopback addresses only.
+        metrics: address and port of the figures for Prometheus; None serves none.
     """
 
     store: StoreConfig
     listen: str
     key_epochs: tuple[str, ...]
     tls: TlsFiles | None
+    metrics: str | None = None
 
 
-_KEYS = {"listen", "rules", "service_key", "key_epochs", "tls", "database", "database_password"}
+_KEYS = {"listen", "metrics", "rules", "service_key", "key_epochs", "tls", "database", "database_password"}
 _TLS_KEYS = {"certificate", "key", "client_authority"}
 
 
@@ -101,6 +103,7 @@ def load_config(data: Path, path: Path | None, *, listen: str | None = None, ins
         listen=listen or table.get("listen", DEFAULT_LISTEN),
         key_epochs=_epochs(table.get("key_epochs"), base),
         tls=tls,
+        metrics=_metrics(table.get("metrics")),
     )
 
 
@@ -196,6 +199,12 @@ def _rules(name: Any, base: Path) -> str:
     if not isinstance(name, str):
         raise ConfigInvalid("rules", "is the name or the path of a rule file")
     return str(base / name) if name.endswith(".toml") else name
+
+
+def _metrics(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigInvalid("metrics", "is an address and a port, such as 127.0.0.1:9464")
+    return value
 
 
 def _epochs(value: Any, base: Path) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 
 from mpi.config import ServerConfig, StoreConfig, read_password
@@ -12,6 +12,7 @@ from mpi.index.lmdb_index import Index
 from mpi.index.projector import Follower, catch_up
 from mpi.rules import load_rules, rule_file
 from mpi.server.app import Application
+from mpi.server.metrics import Figures, served
 from mpi.service.backlog import Backlog
 from mpi.service.gateway import Gateway
 from mpi.service.history import History
@@ -56,6 +57,31 @@ def opened(config: StoreConfig) -> Iterator[tuple[Store, Index]]:
             index.close()
 
 
+class _Standing:
+    """Where a store and its index stand."""
+
+    def __init__(self, store: Store, index: Index) -> None:
+        self._store = store
+        self._index = index
+
+    def tasks(self) -> dict[str, int]:
+        with self._store.reading() as reading:
+            return {status.value: count for status, count in reading.count_tasks().items()}
+
+    def behind(self) -> int:
+        with self._index.reading() as reader:
+            revision = reader.revision()
+        return max(0, self._store.head() - revision)
+
+
+def _figures(
+    config: ServerConfig, registry: Registry, store: Store, index: Index
+) -> AbstractContextManager[str | None]:
+    if config.metrics is None:
+        return nullcontext()
+    return served(config.metrics, Figures(registry, _Standing(store, index)))
+
+
 @contextmanager
 def application(config: ServerConfig) -> Iterator[Application]:
     """Open everything that a server needs; the index has caught up with the store when this returns."""
@@ -66,7 +92,7 @@ def application(config: ServerConfig) -> Iterator[Application]:
         if catch_up(index, store) > store.head():
             raise IndexCorrupt("the index is ahead of the store, as after a restored backup; run `mpi index rebuild`")
         registry = Registry(gateway, store, index, matching, rules.model.digest)
-        with closing(Follower(index, store)), closing(Backlog(registry)):
+        with closing(Follower(index, store)), closing(Backlog(registry)), _figures(config, registry, store, index):
             yield Application(
                 registry=registry,
                 locator=Locator(gateway, index),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -47,7 +48,8 @@ class Registry:
     """The use case behind `Register`, `RegisterBatch` and `Retract`. One batch is one transaction.
 
     Attributes:
-        deferred: how many records were placed without being compared with a bucket, because it was too full.
+        counts: what was done since the start: how often each rule decided what, how many identities were "joined", and
+            how many records were "deferred" on a channel, because a bucket was too full to be read.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Registry:
         self._matching = matching
         self._rules_digest = rules_digest
         self._bucket_cap = bucket_cap
-        self.deferred = 0
+        self.counts = Counter[tuple[str, str]]()
 
     def register(
         self, records: Sequence[EncodedRecord], actor: str, request: str = ""
@@ -216,7 +218,9 @@ class Registry:
         if full and outcome.decision is not Decision.LINK:
             batch.ask(ReviewTask(number, eid, "", None, BUCKET_FULL), TaskStatus.WAITING)
             batch.full |= full
-            self.deferred += 1
+            self.counts.update(("deferred", channel) for channel in full)
+        self.counts[outcome.decision.value, outcome.why] += 1
+        self.counts["joined", ""] += len(outcome.joined)
         return Registration(eid, outcome.decision, weight, False, outcome.why)
 
     def _between(self, batch: _Batch, one: str, other: str) -> float:

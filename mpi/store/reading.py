@@ -106,6 +106,14 @@ class Reading:
         )
         return int(row[0]), int(row[1]), int(tasks or 0)
 
+    def count_tasks(self) -> dict[TaskStatus, int]:
+        """Count the tasks that are open, and those that wait for a full bucket."""
+        status = schema.task.c.status
+        counted = (TaskStatus.OPEN, TaskStatus.WAITING)
+        rows = self._connection.execute(select(status, func.count()).where(status.in_(counted)).group_by(status))
+        found = {TaskStatus(name): int(count) for name, count in rows}
+        return {each: found.get(each, 0) for each in counted}
+
     def records(self) -> Iterator[LiveRecord]:
         """Read every live record, by number."""
         table, log = schema.record, schema.change
