@@ -139,6 +139,16 @@ def test_undoing_a_merge_leaves_what_came_later(log):
     assert log.grouping.bonds == {}
 
 
+def test_joining_binds_nobody(log):
+    """What a record showed is no decision of a person: it can be taken back, and decisions stand above it."""
+    joined = log.do(log.grouping.join("b", "a"))
+    assert (log.grouping.members("a"), log.grouping.bonds) == ([1, 2, 3, 4, 5], {})
+    log.do(log.grouping.undo(joined, log.changes[joined]))
+    log.do(log.grouping.keep_apart(1, "b"))
+    with pytest.raises(Conflict):
+        log.grouping.join("a", "b")
+
+
 def test_undoing_an_undo_does_it_again(log):
     """An undo is a change like any other."""
     merged = log.do(log.grouping.merge("a", "b"))
@@ -260,6 +270,12 @@ class Operations(RuleBasedStateMachine):
     def merge(self, data) -> None:
         one, other = (data.draw(st.sampled_from(sorted(self.seen))) for _ in range(2))
         self.attempt(lambda: self.log.grouping.merge(one, other))
+
+    @precondition(lambda self: self.seen)
+    @rule(data=st.data())
+    def join(self, data) -> None:
+        one, other = (data.draw(st.sampled_from(sorted(self.seen))) for _ in range(2))
+        self.attempt(lambda: self.log.grouping.join(one, other))
 
     @precondition(lambda self: self.records())
     @rule(data=st.data())
