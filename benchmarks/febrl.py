@@ -56,14 +56,16 @@ def facility_of(local_id: str) -> str:
     return "FEBRL" + ("A" if copy == ORIGINAL else chr(ord("B") + int(copy.removeprefix("dup-"))))
 
 
-def write(folder: Path, number: int = 4) -> None:
-    """Write a data set as a population of facilities."""
+def write(folder: Path, number: int = 4, people: int | None = None) -> None:
+    """Write a data set, or the records of its first people, as a population of facilities."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "mapping.toml").write_text(MAPPING, encoding="utf-8")
     rows: dict[str, list[list[str]]] = {}
     for name in SETS[number]:
         with (data_folder() / name).open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, skipinitialspace=True):
+                if people is not None and int(row["rec_id"].split("-")[1]) >= people:
+                    continue
                 values = [row["rec_id"], *(row[column].strip() for column in COLUMNS)]
                 rows.setdefault(facility_of(row["rec_id"]), []).append(values)
     stratum, known, facilities = f"febrl{number}", [], []
@@ -98,6 +100,7 @@ def main() -> None:
     """Write a set, encode and link it, and print how well that went."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", type=int, choices=SETS, default=4, dest="number")
+    parser.add_argument("--people", type=int, metavar="N", help="only the records of the first N people")
     parser.add_argument("--rules", default="latin-v1", help="rule file, or the name of one that is shipped")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the population and encoded files here")
     parser.add_argument("--write-only", action="store_true", help="with --keep: encode and link nothing")
@@ -110,7 +113,7 @@ def main() -> None:
         parser.error("--baselines links set 4 alone")
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.keep or Path(scratch) / "population"
-        write(folder, asked.number)
+        write(folder, asked.number, asked.people)
         if asked.write_only:
             return
         keys = Path(scratch) / "keys"

@@ -17,6 +17,7 @@ from mpi.encoder.encoded_file import encoded_schema, to_batch, write_encoded
 from mpi.encoder.encoder import Encoder
 from mpi.encoder.keys import new_key_ring
 from mpi.encoder.sources import SourceRow, fhir, person43
+from mpi.errors import RuleFileInvalid
 from mpi.rules import Calibration, load_rules, rule_file
 from tests.building import TODAY, th_v1
 
@@ -106,9 +107,24 @@ def test_a_file_that_cannot_be_rewritten_is_refused(trained):
         with_model("[model]\nprovenance = 'x'\n", trained[2].model)
 
 
-def test_latin_v1_is_whole():
-    """The rule file for Latin data can be read, uses no number, and binds W to A's buckets."""
-    rules = load_rules(rule_file("latin-v1"))
-    assert rules.profile.tokens == ()
-    assert rules.model.comparisons["W"].beside == "A"
-    assert rules.model.comparisons["W"].levels[-1].weight == 0
+def test_a_channel_beside_another_shares_its_buckets(tmp_path: Path):
+    """A second vector of the same buckets is read; of other buckets, or if being elsewhere weighed again, it is not."""
+    shipped = rule_file("latin-v1").read_text(encoding="utf-8")
+    first, rest = shipped.split("[[profile.channel]]", 1)
+    channel = '[[profile.channel]]\nname = "W"\nbucket = ["birth_date"]\nrequire = []\nfeatures = []\n\n'
+    levels = '{ level = "met", similarity = 0, m = 0.9, u = 0.1 }, { level = "elsewhere", m = 1, u = 1 }'
+    comparison = f'[[model.comparison]]\non = "W"\nbeside = "A"\nlevels = [{levels}]\n\n[model.decision]'
+    text = first + channel + "[[profile.channel]]" + rest.replace("[model.decision]", comparison, 1)
+    for table in ("[gateway.diffusion]", "[model.decision.candidate_similarity]"):
+        text = text.replace(table, f"{table}\nW = 1", 1)
+    path = tmp_path / "latin.toml"
+    path.write_text(text, encoding="utf-8")
+    assert load_rules(path).model.comparisons["W"].beside == "A"
+    for was, wrong, problem in (
+        ('beside = "A"', 'beside = "B"', "same bucket fields"),
+        ("m = 1, u = 1 }", "m = 0.5, u = 1 }", "weighs nothing"),
+    ):
+        assert was in text
+        path.write_text(text.replace(was, wrong), encoding="utf-8")
+        with pytest.raises(RuleFileInvalid, match=problem):
+            load_rules(path)
