@@ -19,7 +19,7 @@ import numpy.typing as npt
 from mpi.batch.hamming import FAST, close_pairs
 from mpi.batch.linker import Pairs, Population, bucket_order
 from mpi.domain.identifiers import IdentifierKind
-from mpi.linkage.scoring import MISSING, PairScorer
+from mpi.linkage.scoring import MISSING, Evidence, PairScorer
 from mpi.rules import AGREE, Calibration, Comparison, Model, Rules
 
 ROUNDS = 100
@@ -66,7 +66,7 @@ def train(held: Population, pairs: Pairs, rules: Rules, fast: bool = FAST) -> Tr
     if IdentifierKind.NATIONAL_ID not in held.numbers:
         seeds = pairs.by_anchor
     total = len(held) * (len(held) - 1) / 2
-    same, rounds, matches = _maximise(pairs, rules.model, chance, seeds, total)
+    same, rounds, matches = maximise(pairs.evidence, rules.model.comparisons, chance, seeds, total)
     for channel in rules.profile.channels:
         if channel.confirms:  # read only where nothing else met, so what was seen of it is not the rule
             same[channel.name] = np.array([level.m for level in rules.model.comparisons[channel.name].levels])
@@ -116,34 +116,49 @@ def chance_shares(held: Population, rules: Rules, fast: bool = FAST) -> tuple[Sh
     return shares, most
 
 
-def _maximise(
-    pairs: Pairs, model: Model, chance: Shares, seeds: npt.NDArray[np.bool_], total: float
+def maximise(
+    evidence: Evidence,
+    comparisons: Mapping[str, Comparison],
+    chance: Shares,
+    seeds: npt.NDArray[np.bool_],
+    total: float,
 ) -> tuple[Shares, int, float]:
-    """Estimate m with u fixed: how sure a pair is of one person, then the levels of those that are, and again."""
-    columns = list(model.comparisons.values())
+    """Estimate m with u fixed: how sure a pair is of one person, then the levels of those that are, and again.
+
+    Args:
+        evidence: levels reached, a row a pair and a column a comparison.
+        comparisons: what the columns compare, in their order.
+        chance: u of each comparison's levels.
+        seeds: pairs that are taken for one person's to begin with.
+        total: number of all pairs, with those that never met and are nobody's.
+
+    Returns:
+        m of each comparison's levels, the rounds taken, and the expected number of pairs of one person.
+    """
+    columns = list(comparisons.values())
     sure = seeds.astype(float)
-    same = _levels(pairs, columns, sure)
+    same = _levels(evidence, columns, sure)
     prior = max(sure.sum(), 1.0) / total
     rounds = 0
     while rounds < ROUNDS:
         rounds += 1
-        weight = np.zeros(len(pairs))
+        weight = np.zeros(len(evidence))
         for column, comparison in enumerate(columns):
             bits = np.append(np.log2(same[comparison.on] / chance[comparison.on]), 0.0)
-            weight += bits[pairs.evidence[:, column]]
+            weight += bits[evidence[:, column]]
         odds = np.exp2(np.clip(weight + np.log2(prior / (1 - prior)), -60, 60))
         sure = odds / (1 + odds)
-        before, same = same, _levels(pairs, columns, sure)
+        before, same = same, _levels(evidence, columns, sure)
         prior = max(float(sure.sum()), 1.0) / total
         if max(float(np.abs(same[name] - before[name]).max()) for name in same) < CHANGE:
             break
     return same, rounds, float(sure.sum())
 
 
-def _levels(pairs: Pairs, columns: list[Comparison], sure: npt.NDArray[np.float64]) -> Shares:
+def _levels(evidence: Evidence, columns: list[Comparison], sure: npt.NDArray[np.float64]) -> Shares:
     shares: Shares = {}
     for column, comparison in enumerate(columns):
-        reached = pairs.evidence[:, column]
+        reached = evidence[:, column]
         has = reached != MISSING
         counts = np.bincount(reached[has], weights=sure[has], minlength=len(comparison.levels))
         shares[comparison.on] = _shares(counts.astype(float), comparison)

@@ -211,7 +211,7 @@ def test_curves_find_the_best_threshold() -> None:
     assert figures["ruled"]["best_f1"]["recall_by_stratum"] == {"all": {"recall": 1.0, "pairs": 2}}
 
 
-@pytest.mark.parametrize("module", ["splink", "ecm", "febrl"])
+@pytest.mark.parametrize("module", ["splink", "ecm", "febrl", "classifier", "mixtures"])
 def test_missing_packages_are_named(module: str) -> None:
     """Where the packages of the extra are missing, a baseline says so and how to get them."""
     code = (
