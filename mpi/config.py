@@ -112,6 +112,12 @@ def load_store_config(data: Path, path: Path | None) -> StoreConfig:
     return _store(data, *_table(path))
 
 
+def load_gateway_config(data: Path, path: Path | None) -> tuple[StoreConfig, tuple[str, ...]]:
+    """Read what it takes to open a data folder, and the key epochs that are accepted; raises as `load_config` does."""
+    table, base = _table(path)
+    return _store(data, table, base), _epochs(table.get("key_epochs"), base)
+
+
 def _table(path: Path | None) -> tuple[dict[str, Any], Path]:
     if path is None:
         return {}, Path()

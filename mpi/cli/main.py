@@ -285,6 +285,35 @@ def link(
     run(files, rules, out, keys or [], pairs, service_key, as_json=as_json)
 
 
+@app.command(
+    "import", epilog="Example: mpi import A.parquet B.parquet --clusters clusters.csv --data data --config mpi.toml"
+)
+def import_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Encoded files, in the order in which they were linked.", metavar="A.parquet..."),
+    ],
+    clusters: Annotated[Path, typer.Option(help="What `mpi link` wrote about these files.", metavar="clusters.csv")],
+    data: Data,
+    config: Config = None,
+    keys: Annotated[
+        list[Path] | None,
+        typer.Option(help="Key ring that `mpi link` was given; may be given several times. None: ids are pointers."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that re-key and seal; as many as there are processors.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a population that `mpi link` grouped into an empty store: the initial load, before facilities register.
+
+    An interrupted run goes on where it stopped when the same command is given again; one that is done changes nothing.
+    """
+    from mpi.cli.load import run
+
+    run(files, clusters, data, config, keys or [], workers, as_json=as_json)
+
+
 @app.command(epilog="Example: mpi train --rules th-v1 10661.parquet HL001.parquet --out th-v1-2026.toml")
 def train(
     files: Annotated[list[Path], typer.Argument(help="Encoded files.", metavar="A.parquet...")],

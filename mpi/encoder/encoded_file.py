@@ -276,6 +276,47 @@ def read_batches(path: Path, records_per_batch: int = RECORDS_PER_BATCH) -> Iter
             raise ExtractUnreadable(path, "is damaged; encode the extract again") from None
 
 
+def group_sizes(path: Path) -> list[int]:
+    """Say how many records each row group of an encoded file holds; groups are read apart (`read_group`).
+
+    Raises:
+        ExtractUnreadable: the file is missing, damaged, or not an encoded file.
+    """
+    with _opened(path) as file:
+        epochs = len(_header(path, file).key_epochs)
+        return [file.metadata.row_group(group).num_rows // epochs for group in range(file.num_row_groups)]
+
+
+def read_group(path: Path, group: int) -> list[EncodedRecord]:
+    """Read the records of one row group.
+
+    Raises:
+        ExtractUnreadable: the file is missing, damaged, or not an encoded file.
+    """
+    with _opened(path) as file:
+        header = _header(path, file)
+        try:
+            table = file.read_row_group(group).combine_chunks()
+            return [record for part in table.to_batches() for _, record in records(to_columns(part), header)]
+        except (pa.ArrowException, OSError, ValueError, KeyError):
+            raise ExtractUnreadable(path, "is damaged; encode the extract again") from None
+
+
+def read_pointers(path: Path) -> Iterator[bytes]:
+    """Read the records' sealed local ids alone, in the order of the file.
+
+    Raises:
+        ExtractUnreadable: the file is missing, damaged, or not an encoded file.
+    """
+    with _opened(path) as file:
+        epochs = len(_header(path, file).key_epochs)
+        try:
+            for group in range(file.num_row_groups):
+                yield from file.read_row_group(group, ["pointer"]).column(0).to_pylist()[::epochs]
+        except (pa.ArrowException, OSError):
+            raise ExtractUnreadable(path, "is damaged; encode the extract again") from None
+
+
 def read_numbered(path: Path) -> Iterator[list[tuple[int, EncodedRecord]]]:
     """Read an encoded file in batches of at most `RECORDS_PER_BATCH` records with their row numbers in the extract.
 

@@ -260,6 +260,10 @@ class IndexReader:
         value = self._transaction.get(_REVISION, db=self._tables["state"])
         return 0 if value is None else int(_U64.unpack(bytes(value))[0])
 
+    def count(self, table: str) -> int:
+        """Count the rows of a table, without reading them."""
+        return int(self._transaction.stat(self._tables[table])["entries"])
+
     def bucket(self, channel: str, token: bytes, vector_bytes: int) -> tuple[Numbers, Vectors]:
         """Read a bucket: record numbers and their vectors, row by row."""
         rows = self.bucket_within(channel, token, vector_bytes, None)

@@ -83,6 +83,10 @@ class Reading:
             or 0
         )
 
+    def noted(self, name: str) -> str:
+        """Read a fact about the database, "" where it is not known."""
+        return self._connection.scalar(select(schema.setting.c.value).where(schema.setting.c.name == name)) or ""
+
     def find(self, refs: Sequence[bytes]) -> dict[bytes, StoredRecord]:
         """Find records by their refs, retracted ones included."""
         table, found = schema.record, {}
@@ -113,6 +117,10 @@ class Reading:
         rows = self._connection.execute(select(status, func.count()).where(status.in_(counted)).group_by(status))
         found = {TaskStatus(name): int(count) for name, count in rows}
         return {each: found.get(each, 0) for each in counted}
+
+    def highest_number(self) -> int:
+        """The greatest number that a record was given, 0 for none."""
+        return int(self._connection.scalar(select(func.max(schema.record.c.number))) or 0)
 
     def records(self) -> Iterator[LiveRecord]:
         """Read every live record, by number."""

@@ -69,6 +69,11 @@ class Sealing:
         """Keyed name under which the changes of an identity are found, 16 bytes."""
         return hmac.digest(self._trace_key, eid.encode(), "sha256")[:_NAME_BYTES]
 
+    def change(self, revision: int, outer: bytes, inner: bytes) -> bytes:
+        """Payload of a row of the log: its outer part sealed here, its inner part sealed already."""
+        sealed = self.box.seal(f"change/{revision}", outer)
+        return len(sealed).to_bytes(4, "big") + sealed + inner
+
     def new_record_key(self, number: int) -> tuple[Box, bytes]:
         """Make a record's own key; gives what it seals with, and the key sealed for the record's row."""
         key = os.urandom(KEY_BYTES)

@@ -15,6 +15,7 @@ from mpi.domain.changes import Cause, Change
 from mpi.domain.record import EncodedRecord
 from mpi.errors import StoreUnusable
 from mpi.store import schema
+from mpi.store.loading import Loading
 from mpi.store.migrating import migrate
 from mpi.store.reading import LiveRecord, Reading, StoredRecord
 from mpi.store.sealing import Sealing
@@ -24,6 +25,8 @@ __all__ = ["Change", "LiveRecord", "Store", "StoredRecord", "Transaction", "open
 
 LOCK_SECONDS = 30
 """How long a writer waits for its turn before it gives up."""
+_LOADING_KILOBYTES = 512 << 10
+"""Pages that SQLite keeps at hand during a load, whose rows go to places all over its indexes."""
 _WRITER = 0x6D7069
 """Number of the advisory lock that makes PostgreSQL's writers take turns: the letters "mpi"."""
 
@@ -83,6 +86,24 @@ class Store:
             if transaction.erases and self._engine.dialect.name == "sqlite":
                 # The log of SQLite still holds the pages as they were: writing them home empties it.
                 connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+    @contextmanager
+    def loading(self, cause: Cause) -> Iterator[Loading]:
+        """Write sealed rows: everything is committed when the block ends well, nothing when it raises.
+
+        Raises:
+            StoreUnusable: the database cannot be read or written.
+        """
+        with _translated(), self._engine.connect() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.execute(text(f"PRAGMA cache_size=-{_LOADING_KILOBYTES}"))
+            _lock(connection)
+            try:
+                yield Loading(connection, self._sealing, cause)
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
 
     def head(self) -> int:
         """Revision of the newest change, 0 when there is none."""

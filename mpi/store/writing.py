@@ -202,8 +202,7 @@ class Transaction(Reading):
         if facility not in self._causes:
             self._next_cause += 1
             self._causes[facility] = self._next_cause
-        outer = self._sealing.box.seal(f"change/{revision}", pack_outer(event))
-        payload = len(outer).to_bytes(4, "big") + outer + inner
+        payload = self._sealing.change(revision, pack_outer(event), inner)
         self._payloads.append({"revision": revision, "cause": self._causes[facility], "payload": payload})
         self._made.append(Change(revision, event, record, replace(self._cause, facility=facility)))
         self._redirects.update({each.eid: each.target for each in event.redirects})
