@@ -280,10 +280,10 @@ class IndexReader:
                 return np.empty(0, np.int64), np.empty((0, vector_bytes), np.uint8)
             if most is not None and cursor.count() > most:
                 return None
-            rows = b"".join(cursor.iternext_dup())
-        table = np.frombuffer(rows, dtype=np.uint8).reshape(-1, BLOCK + vector_bytes)
-        numbers = self._sealer.channel(channel).open_numbers(table[:, :BLOCK].tobytes())
-        return numbers, table[:, BLOCK:]
+            rows = cursor.getmulti([key], dupdata=True, dupfixed_bytes=BLOCK + vector_bytes, keyfixed=True)
+        table = np.frombuffer(rows, dtype=np.uint8).reshape(-1, NAME_BYTES + BLOCK + vector_bytes)
+        blocks = table[:, NAME_BYTES : NAME_BYTES + BLOCK]
+        return self._sealer.channel(channel).open_numbers(blocks.tobytes()), table[:, NAME_BYTES + BLOCK :]
 
     def resolve(self, eid: str) -> str:
         """The enterprise id that another one stands for: itself, unless it was retired."""

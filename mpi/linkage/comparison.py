@@ -19,7 +19,7 @@ def similarities(vector: bytes, vectors: Vectors) -> npt.NDArray[np.float64]:
     Unrelated vectors have a similarity of one half give or take 0.016 (1024 bits), because diffusion leaves each
     bit set with probability one half.
     """
-    wide = np.ascontiguousarray(vectors).view(np.uint64)
+    wide = vectors.view(np.uint64)
     one = np.frombuffer(vector, dtype=np.uint64)
     different = np.bitwise_count(wide ^ one).sum(axis=1, dtype=np.int64)
     shares: npt.NDArray[np.float64] = 1.0 - different / (8 * len(vector))

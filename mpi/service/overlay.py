@@ -24,6 +24,7 @@ class Overlay:
         self._buckets: dict[tuple[str, bytes], list[tuple[int, bytes]]] = {}
         self._members: dict[str, dict[int, Member]] = {}
         self._own: set[int] = set()
+        self._replaced: set[int] = set()
         self._eids: dict[int, str] = {}
         self._numbers: dict[IdentifierToken, set[str]] = {}
 
@@ -35,8 +36,8 @@ class Overlay:
             self._full.add(channel)
             return np.empty(0, np.int64), np.empty((0, vector_bytes), np.uint8)
         numbers, vectors = rows
-        if self._own and len(numbers):
-            kept = ~np.isin(numbers, list(self._own))
+        if self._replaced and len(numbers):
+            kept = ~np.isin(numbers, list(self._replaced))
             if not kept.all():
                 numbers, vectors = numbers[kept], vectors[kept]
         if own:
@@ -75,6 +76,7 @@ class Overlay:
             for rows in self._buckets.values():
                 rows[:] = [row for row in rows if row[0] != number]
         if previous:
+            self._replaced.add(number)
             self._identity(previous).pop(number, None)
         self._own.add(number)
         self._eids[number] = eid

@@ -14,6 +14,10 @@ from mpi.domain.record import ChannelEncoding, EarlierEncoding, EncodedDemograph
 
 _VERSION = b"\x02"
 _LENGTH = struct.Struct(">H")
+_LENGTHS = [_LENGTH.pack(length) for length in range(1 << 12)]
+"""Lengths as they stand before a field; no field of a record is longer."""
+_WORDS = {kind: kind.value.encode() for kind in IdentifierKind}
+_KINDS = {word: kind for kind, word in _WORDS.items()}
 
 
 def pack_record(record: EncodedRecord) -> bytes:
@@ -22,7 +26,10 @@ def pack_record(record: EncodedRecord) -> bytes:
     fields += _pack_encoding(record.local_id_token, record.demographics)
     if record.earlier is not None:
         fields += _pack_encoding(record.earlier.local_id_token, record.earlier.demographics)
-    return _VERSION + b"".join(_LENGTH.pack(len(field)) + field for field in fields)
+    prefixed = [_VERSION] * (2 * len(fields) + 1)
+    prefixed[1::2] = map(_LENGTHS.__getitem__, map(len, fields))
+    prefixed[2::2] = fields
+    return b"".join(prefixed)
 
 
 def unpack_record(packed: bytes) -> EncodedRecord:
@@ -41,6 +48,8 @@ def unpack_record(packed: bytes) -> EncodedRecord:
         earlier = None if local_id_token is None else _unpack_encoding(local_id_token, fields)
     except StopIteration:
         raise ValueError("a packed record is cut short") from None
+    except KeyError:
+        raise ValueError("a packed record names an unknown kind of number") from None
     return EncodedRecord(facility.decode(), newest.local_id_token, pointer, newest.demographics, earlier, sealed_view)
 
 
@@ -54,9 +63,9 @@ def _pack_encoding(local_id_token: bytes, demographics: EncodedDemographics) -> 
         _LENGTH.pack(len(demographics.channels)),
     ]
     for token in demographics.tokens:
-        fields += [token.kind.value.encode(), token.value]
+        fields += (_WORDS[token.kind], token.value)
     for encoding in demographics.channels:
-        fields += [encoding.channel.encode(), encoding.bucket, encoding.vector]
+        fields += (encoding.channel.encode(), encoding.bucket, encoding.vector)
     return fields
 
 
@@ -70,18 +79,17 @@ def _unpack_encoding(local_id_token: bytes, fields: Iterator[bytes]) -> EarlierE
             digest,
             epoch.decode(),
             # Lists, because a generator would turn the end of the fields into another error.
-            tuple([IdentifierToken(IdentifierKind(next(fields).decode()), next(fields)) for _ in range(tokens)]),
+            tuple([IdentifierToken(_KINDS[next(fields)], next(fields)) for _ in range(tokens)]),
             tuple([ChannelEncoding(next(fields).decode(), next(fields), next(fields)) for _ in range(channels)]),
         ),
     )
 
 
 def _fields(packed: bytes) -> Iterator[bytes]:
-    at = 1
-    while at < len(packed):
-        (length,) = _LENGTH.unpack_from(packed, at)
-        at += _LENGTH.size
-        if at + length > len(packed):
+    at, end = 1, len(packed)
+    while at < end:
+        first = at + 2
+        at = first + (packed[at] << 8 | packed[at + 1] if first <= end else end)
+        if at > end:
             raise ValueError("a packed record is cut short")
-        yield packed[at : at + length]
-        at += length
+        yield packed[first:at]
