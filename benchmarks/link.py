@@ -33,9 +33,10 @@ from encode import Peak
 from quality import FACILITIES, encoded
 
 from mpi.batch.evaluation import pair_quality, read_clusters, read_truth
-from mpi.batch.hamming import FAST, close_pairs
+from mpi.batch.hamming import close_pairs
 from mpi.batch.population import generate
 from mpi.encoder.keys import new_key_ring
+from mpi.linkage.loops import FAST
 from mpi.rules import load_rules, rule_file
 
 ROOT = Path(__file__).resolve().parent.parent

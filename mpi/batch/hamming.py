@@ -1,4 +1,4 @@
-"""Work on many packed vectors at memory speed: distances of all pairs inside buckets and of listed pairs, diffusion.
+"""Work on many packed vectors at memory speed: distances of all pairs inside buckets and of listed pairs.
 
 With the extra `fast` the loops are compiled by numba; without it numpy does the same, several times slower. Both give
 the same to the last bit, in the same order.
@@ -6,14 +6,12 @@ the same to the last bit, in the same order.
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from mpi.linkage.diffusion import Tables, rediffuse
+from mpi.linkage.loops import FAST, compiled
 
 Words = npt.NDArray[np.uint64]
 """Packed vectors as 64-bit words, one vector a row."""
@@ -22,9 +20,6 @@ Distances = npt.NDArray[np.uint16]
 
 _PAIRS_AT_ONCE = 1 << 18
 _FOUND_AT_ONCE = 1 << 20
-
-FAST = importlib.util.find_spec("numba") is not None
-"""Whether the loops are compiled."""
 
 
 def close_pairs(words: Words, ends: Places, most: int, fast: bool = FAST) -> Iterator[tuple[Places, Places, Distances]]:
@@ -46,7 +41,7 @@ def distances(words: Words, left: Places, right: Places, fast: bool = FAST) -> D
     """Hamming distances in bits of listed pairs of rows."""
     if fast:
         found: Distances = np.empty(len(left), np.uint16)
-        _compiled("distances")(words, left, right, found)
+        compiled("distances_loop")(words, left, right, found)
         return found
     parts = [
         np.bitwise_count(words[left[at : at + _PAIRS_AT_ONCE]] ^ words[right[at : at + _PAIRS_AT_ONCE]]).sum(
@@ -55,15 +50,6 @@ def distances(words: Words, left: Places, right: Places, fast: bool = FAST) -> D
         for at in range(0, len(left), _PAIRS_AT_ONCE)
     ]
     return np.concatenate(parts) if parts else np.empty(0, np.uint16)
-
-
-def rediffused(packed: npt.NDArray[np.uint8], those: Tables, which: Places, fast: bool = FAST) -> npt.NDArray[np.uint8]:
-    """Diffuse packed vectors, as `mpi.linkage.diffusion.rediffuse` does."""
-    if not fast:
-        return rediffuse(packed, those, which)
-    made = np.empty_like(packed)
-    _compiled("rediffuse")(packed, those, which, made)
-    return made
 
 
 def _close_pairs_plain(words: Words, ends: Places, most: int) -> Iterator[tuple[Places, Places, Distances]]:
@@ -90,20 +76,8 @@ def _close_pairs_fast(words: Words, ends: Places, most: int) -> Iterator[tuple[P
     room = max(_FOUND_AT_ONCE, int((ends - np.arange(len(ends))).max()))
     left, right = np.empty(room, np.int64), np.empty(room, np.int64)
     apart = np.empty(room, np.uint16)
-    scan, row = _compiled("close_pairs"), 0
+    scan, row = compiled("close_pairs_loop"), 0
     while row < len(words):
         row, count = scan(words, ends, most, row, left, right, apart)
         if count:
             yield left[:count].copy(), right[:count].copy(), apart[:count].copy()
-
-
-_loops: dict[str, Any] = {}
-
-
-def _compiled(name: str) -> Callable[..., Any]:
-    """Compile the loops at first use; numba keeps the result beside this file for the next process."""
-    if not _loops:
-        from mpi.batch.compiled import close_pairs_loop, distances_loop, rediffuse_loop
-
-        _loops.update(close_pairs=close_pairs_loop, distances=distances_loop, rediffuse=rediffuse_loop)
-    return _loops[name]  # type: ignore[no-any-return]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mpi.batch.hamming import FAST, Places, Words, close_pairs, distances, rediffused
+from mpi.batch.hamming import Places, Words, close_pairs, distances
 from mpi.domain.identifiers import IdentifierKind
 from mpi.encoder.encoded_file import (
     KINDS,
@@ -29,6 +29,7 @@ from mpi.encoder.encoded_file import (
     to_columns,
 )
 from mpi.errors import InputRejected
+from mpi.linkage.loops import FAST
 from mpi.linkage.rekeying import BUCKET_BYTES, NO_SECRET, Rekeying
 from mpi.linkage.scoring import MISSING, Evidence, PairScorer
 from mpi.rules import Comparison, Rules
@@ -140,7 +141,7 @@ def population(
         raise InputRejected(f"the files were encoded under different keys: {', '.join(sorted(epochs))}")
     total = sum(map(count_encoded, paths))
     with tempfile.TemporaryDirectory(prefix="mpi-link-") as name:
-        rekeying = Rekeying(secret, rules.profile.bits, rules.gateway, rediffused)
+        rekeying = Rekeying(secret, rules.profile.bits, rules.gateway)
         yield _read(paths, headers, rules, rekeying, Path(name), total, told)
 
 

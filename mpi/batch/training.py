@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mpi.batch.hamming import FAST, close_pairs
+from mpi.batch.hamming import close_pairs
 from mpi.batch.linker import Pairs, Population, bucket_order
 from mpi.domain.identifiers import IdentifierKind
+from mpi.linkage.loops import FAST
 from mpi.linkage.scoring import MISSING, Evidence, PairScorer
 from mpi.rules import AGREE, Calibration, Comparison, Model, Rules
 

@@ -361,6 +361,10 @@ class IndexWriter(IndexReader):
     def put(self, number: int, eid: str, record: EncodedRecord) -> None:
         """Hold a record in an identity with this content, whatever is held of it so far."""
         self.remove(number)
+        self.add(number, eid, record)
+
+    def add(self, number: int, eid: str, record: EncodedRecord) -> None:
+        """Hold a record of which nothing is held."""
         rows = Counter[str]()
         names = []
         for encoding in (each for demographics in record.encodings() for each in demographics.channels):

@@ -24,7 +24,7 @@ from mpi.store.sql import Store
 from mpi.store.writing import Transaction
 
 CHANGES_PER_WRITE = 2000
-RECORDS_PER_WRITE = 5000
+RECORDS_PER_WRITE = 20_000
 FOLLOW_SECONDS = 0.05
 """How often a process looks whether another one has committed."""
 
@@ -269,7 +269,7 @@ def _apply(writer: IndexWriter, change: Change) -> None:
 
 def _fill(writer: IndexWriter, batch: Iterable[LiveRecord]) -> None:
     for live in batch:
-        writer.put(live.number, live.eid, live.record)
+        writer.add(live.number, live.eid, live.record)
     writer.flush()
 
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mpi.linkage.loops import FAST, compiled
 from mpi.rules import Comparison, Level
 
 Vectors = npt.NDArray[np.uint8]
 """Packed vectors, one a row."""
 
 
-def similarities(vector: bytes, vectors: Vectors) -> npt.NDArray[np.float64]:
+def similarities(vector: bytes, vectors: Vectors, fast: bool = FAST) -> npt.NDArray[np.float64]:
     """Share of equal bits of one packed vector and each row of `vectors`.
 
     Unrelated vectors have a similarity of one half give or take 0.016 (1024 bits), because diffusion leaves each
@@ -21,7 +22,11 @@ def similarities(vector: bytes, vectors: Vectors) -> npt.NDArray[np.float64]:
     """
     wide = vectors.view(np.uint64)
     one = np.frombuffer(vector, dtype=np.uint64)
-    different = np.bitwise_count(wide ^ one).sum(axis=1, dtype=np.int64)
+    different = np.empty(len(wide), np.int64)
+    if fast:
+        compiled("distances_to_loop")(one, wide, different)
+    else:
+        np.bitwise_count(wide ^ one).sum(axis=1, dtype=np.int64, out=different)
     shares: npt.NDArray[np.float64] = 1.0 - different / (8 * len(vector))
     return shares
 

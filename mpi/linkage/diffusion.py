@@ -11,8 +11,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mpi.linkage.loops import FAST, compiled
+
 ENTRY_BYTES = 2
 """Bytes of keyed stream for one entry of a table: a 16-bit little-endian number modulo the number of bits."""
+
+_ROWS_AT_ONCE = 32
+"""Rows whose tables stay in the processor's cache."""
 
 Bits = npt.NDArray[np.uint8]
 """Bits of vectors, one a byte, one vector a row."""
@@ -30,15 +35,25 @@ def tables(streams: bytes | bytearray, bits: int, diffusion: int) -> Tables:
     return np.frombuffer(streams, dtype="<u2").reshape(-1, diffusion, bits)
 
 
-def rediffuse(packed: npt.NDArray[np.uint8], those: Tables, which: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def rediffuse(
+    packed: npt.NDArray[np.uint8], those: Tables, which: npt.NDArray[np.int64], fast: bool = FAST
+) -> npt.NDArray[np.uint8]:
     """Diffuse packed vectors by tables that several may share.
 
     Args:
         packed: rows of packed vectors.
         those: tables x T x bits.
         which: each row's table.
+        fast: use the compiled loop.
     """
-    return diffuse(np.unpackbits(packed, axis=1), those[which])
+    made = np.empty_like(packed)
+    if fast:
+        compiled("rediffuse_loop")(packed, those, which, made)
+        return made
+    for at in range(0, len(packed), _ROWS_AT_ONCE):
+        part = slice(at, at + _ROWS_AT_ONCE)
+        made[part] = diffuse(np.unpackbits(packed[part], axis=1), those[which[part]])
+    return made
 
 
 def diffuse(vectors: Bits, each: Tables) -> npt.NDArray[np.uint8]:

@@ -8,14 +8,14 @@ so that under one secret they weigh alike to the last bit.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from mpi.keyfiles import KEY_BYTES, derive
-from mpi.linkage.diffusion import Tables, rediffuse, table_bytes, tables
+from mpi.linkage.diffusion import rediffuse, table_bytes, tables
 
 BUCKET_BYTES = 16
 """Bytes of a bucket token that bind a diffusion to its bucket: enough of a keyed hash to tell a nation's apart."""
@@ -36,16 +36,9 @@ class Rekeying:
         diffused: does the work; another that gives the same bits sooner may take its place.
     """
 
-    def __init__(
-        self,
-        secret: bytes,
-        bits: int,
-        diffusion: Mapping[str, int],
-        diffused: Callable[[Vectors, Tables, npt.NDArray[np.int64]], Vectors] = rediffuse,
-    ) -> None:
+    def __init__(self, secret: bytes, bits: int, diffusion: Mapping[str, int]) -> None:
         self._bits = bits
         self._diffusion = dict(diffusion)
-        self._diffused = diffused
         self._keys = {channel: derive(secret, f"vector/{channel}") for channel in diffusion}
 
     def vectors(self, channels: Sequence[str], buckets: Sequence[bytes], vectors: Vectors) -> Vectors:
@@ -67,9 +60,7 @@ class Rekeying:
             streams = bytearray()
             for channel, bucket in made:
                 streams += self._stream(channel, bucket, length)
-            moved[rows] = self._diffused(
-                vectors[rows], tables(streams, self._bits, diffusion), np.array(which, np.int64)
-            )
+            moved[rows] = rediffuse(vectors[rows], tables(streams, self._bits, diffusion), np.array(which, np.int64))
         return moved
 
     def _stream(self, channel: str, bucket: bytes, length: int) -> bytes:

@@ -28,12 +28,17 @@ def candidate(similarity: dict[str, float], ours: Features, theirs: Features, **
     return Candidate(score=weigh(MODEL, ours, theirs, similarity), **values)  # type: ignore[arg-type]
 
 
-def test_fast_similarity_equals_the_plain_one() -> None:
-    """The numpy kernel and the plain form agree to the last bit on random vectors."""
+@pytest.mark.parametrize("fast", [False, True])
+def test_fast_similarity_equals_the_plain_one(fast: bool) -> None:
+    """The kernels and the plain form agree to the last bit on random vectors, also inside wider rows."""
     rows = random.Random(1)
     vectors = [rows.randbytes(128) for _ in range(200)]
     table = np.frombuffer(b"".join(vectors), np.uint8).reshape(-1, 128)
-    assert similarities(vectors[0], table).tolist() == [similarity(vectors[0], v) for v in vectors]
+    expected = [similarity(vectors[0], v) for v in vectors]
+    assert similarities(vectors[0], table, fast).tolist() == expected
+    rows_of_a_bucket = np.hstack([np.zeros((200, 32), np.uint8), table])
+    assert similarities(vectors[0], rows_of_a_bucket[:, 32:], fast).tolist() == expected
+    assert similarities(vectors[0], table[:0], fast).tolist() == []
 
 
 def test_levels_go_by_similarity_and_end_elsewhere() -> None:

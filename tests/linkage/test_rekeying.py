@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from mpi.batch.hamming import rediffused
 from mpi.keyfiles import derive
 from mpi.linkage.comparison import similarity
-from mpi.linkage.diffusion import diffuse, tables
+from mpi.linkage.diffusion import diffuse, tables, rediffuse
 from mpi.linkage.rekeying import Rekeying
 
 BITS = 1024
@@ -85,4 +84,4 @@ def test_compiled_loops_give_the_same_bits() -> None:
     those = np.random.default_rng(5).integers(0, 1 << 16, (3, 4, BITS), dtype=np.uint16)
     which = np.array([2, 0, 0, 1, 2])
     packed = vectors(5)
-    assert (rediffused(packed, those, which, fast=True) == rediffused(packed, those, which, fast=False)).all()
+    assert (rediffuse(packed, those, which, fast=True) == rediffuse(packed, those, which, fast=False)).all()

@@ -1,4 +1,4 @@
-"""Loops of `mpi.batch.hamming` that numba compiles; imported only where numba is installed."""
+"""Loops that numba compiles; imported only where numba is installed, see `mpi.linkage.loops`."""
 
 from __future__ import annotations
 
@@ -49,6 +49,17 @@ def distances_loop(words, left, right, apart):
         for word in range(width):
             total += _ones(words[left[pair], word] ^ words[right[pair], word])
         apart[pair] = total
+
+
+@numba.njit(cache=True, nogil=True)
+def distances_to_loop(one, words, apart):
+    """Distances of one vector and each row of `words`."""
+    rows, width = words.shape
+    for row in range(rows):
+        total = numba.uint64(0)
+        for word in range(width):
+            total += _ones(words[row, word] ^ one[word])
+        apart[row] = total
 
 
 @numba.njit(cache=True, nogil=True)
