@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from mpi.keyfiles import derive
 from mpi.linkage.comparison import similarity
-from mpi.linkage.diffusion import diffuse, tables, rediffuse
+from mpi.linkage.diffusion import diffuse, rediffuse, tables
 from mpi.linkage.rekeying import Rekeying
 
 BITS = 1024
