@@ -59,10 +59,16 @@ def test_the_quickstart_runs_as_it_stands(tmp_path: Path) -> None:
             assert server.stdout is not None
             assert port.encode() in server.stdout.readline()
             assert re.search(r"\n[0-9a-f-]{36}\n  10661  pointer [0-9a-f]+\n", said(after))
+            (operating,) = blocks("serving")
+            told = said(operating)
+            assert "the index is right" in told
+            assert "made anew" in told
         finally:
             server.terminate()
             server.wait(30)
     assert "the index is right" in said("mpi index verify --data data --config mpi.toml")
+    (restoring,) = blocks("stopped")
+    assert said(restoring).count("the index is right") == 2
     for block in (*blocks("batch"), *blocks("facility")):
         assert said(block)
     assert "made anew" in said("mpi index rebuild --data data --config mpi.toml")

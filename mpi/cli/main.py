@@ -416,6 +416,39 @@ def population(
     run(persons, seed, out, facilities, as_json, days=days)
 
 
+@app.command(epilog="Example: mpi backup --data data --config mpi.toml centre-2026-11-23.backup")
+def backup(
+    out: Annotated[Path, typer.Argument(help="File to write; it must not be there yet.", metavar="OUT.backup")],
+    data: Data,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write everything that the store holds at one moment to a file; servers may run meanwhile.
+
+    The rows stay as sealed as they are. The centre's key file is not in it, and without that file nobody opens them.
+    """
+    from mpi.cli.backup import run_backup
+
+    run_backup(data, config, out, as_json=as_json)
+
+
+@app.command(epilog="Example: mpi restore --data data --config mpi.toml centre-2026-11-23.backup")
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `mpi backup` wrote.", metavar="IN.backup")],
+    data: Data,
+    config: Config = None,
+    check: Annotated[bool, typer.Option("--check", help="Only see whether it is whole and opens.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fill an empty data folder or database from a backup, row by row checked, and make its index.
+
+    A backup of SQLite can be restored to PostgreSQL, and the other way round.
+    """
+    from mpi.cli.backup import run_restore
+
+    run_restore(data, config, file, only_check=check, as_json=as_json)
+
+
 @index_app.command("verify", epilog="Example: mpi index verify --data data --config mpi.toml")
 def index_verify(data: Data, config: Config = None) -> None:
     """Hold the index against the store, row by row; exit code 1 when anything differs."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import Connection, Select, Table, func, or_, select
 
 from mpi.domain import changes as changes_of
 from mpi.domain.changes import Action, Bond, Cause, Change, Placement, Regrouping, Selection
@@ -271,6 +271,12 @@ class Reading:
             )
         return found
 
+    def tables(self) -> Iterator[tuple[Table, Sequence[Any]]]:
+        """Read every row of every table as it is, some thousand at once, in an order that any copy of them has."""
+        for table in schema.metadata.sorted_tables:
+            for rows in rows_of(self._connection, table):
+                yield table, rows
+
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _conditions(self, selection: Selection) -> Iterator[Any]:
@@ -348,6 +354,12 @@ class Reading:
             )
             found.update({number: payload for number, payload in rows})  # noqa: C416 (a row is no pair)
         return found
+
+
+def rows_of(connection: Connection, table: Table) -> Iterator[Sequence[Any]]:
+    """Read every row of a table by its primary key, some thousand at once."""
+    query = select(table).order_by(*table.primary_key.columns)
+    yield from connection.execute(query, execution_options={"yield_per": CHANGES_PER_READ}).partitions()
 
 
 _CAUSE = ("actor", "rules_digest", "request", "facility", "at")

@@ -105,6 +105,22 @@ class Store:
                 raise
             connection.commit()
 
+    @contextmanager
+    def filling(self) -> Iterator[Connection]:
+        """Write rows as they are: everything is committed when the block ends well, nothing when it raises.
+
+        Raises:
+            StoreUnusable: the database cannot be read or written.
+        """
+        with _translated(), self._engine.connect() as connection:
+            _lock(connection)
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
     def head(self) -> int:
         """Revision of the newest change, 0 when there is none."""
         with self.reading() as reading:
