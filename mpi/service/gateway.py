@@ -54,13 +54,32 @@ class Gateway:
 
     def records(self, records: Sequence[EncodedRecord]) -> list[EncodedRecord | RecordRejected]:
         """Admit records together, which takes less time than one by one; each that is not admitted gives its error."""
-        refused = [self._refusal(record) for record in records]
-        admitted = [record for record, error in zip(records, refused, strict=True) if error is None]
-        encodings = iter(self._rekeyed([each for record in admitted for each in record.encodings()]))
-        return [
-            self._admitted(record, encodings) if error is None else error
-            for record, error in zip(records, refused, strict=True)
-        ]
+        refused = [self.refusal(record) for record in records]
+        admitted = iter(self.rekeyed([record for record, error in zip(records, refused, strict=True) if error is None]))
+        return [next(admitted) if error is None else error for error in refused]
+
+    def rekeyed(self, records: Sequence[EncodedRecord]) -> list[EncodedRecord]:
+        """Re-key records that are not refused."""
+        encodings = iter(self._rekeyed([each for record in records for each in record.encodings()]))
+        return [self._admitted(record, encodings) for record in records]
+
+    def refusal(self, record: EncodedRecord) -> RecordRejected | None:
+        """Say why a record is not admitted; None for one that is."""
+        earlier = record.earlier
+        try:
+            if earlier is not None and earlier.demographics.key_epoch == record.demographics.key_epoch:
+                where = "earlier.demographics.key_epoch"
+                raise RecordRejected(Reason.RECORD_MALFORMED, where, "is the record's own epoch")
+            for demographics in record.encodings():
+                self._check(demographics)
+        except RecordRejected as rejected:
+            return rejected
+        return None
+
+    def local_ids(self, record: EncodedRecord) -> list[bytes]:
+        """Re-keyed tokens of a record's local id: of its own key epoch, then of the one before."""
+        tokens = [record.local_id_token, *([record.earlier.local_id_token] if record.earlier else [])]
+        return [self._local_id_token(token) for token in tokens]
 
     def demographics(self, demographics: EncodedDemographics) -> EncodedDemographics:
         """Admit demographics; raises as `record` does."""
@@ -82,18 +101,6 @@ class Gateway:
 
     def _local_id_token(self, value: bytes) -> bytes:
         return hmac.digest(self._local_id, value, "sha256")
-
-    def _refusal(self, record: EncodedRecord) -> RecordRejected | None:
-        earlier = record.earlier
-        try:
-            if earlier is not None and earlier.demographics.key_epoch == record.demographics.key_epoch:
-                where = "earlier.demographics.key_epoch"
-                raise RecordRejected(Reason.RECORD_MALFORMED, where, "is the record's own epoch")
-            for demographics in record.encodings():
-                self._check(demographics)
-        except RecordRejected as rejected:
-            return rejected
-        return None
 
     def _admitted(self, record: EncodedRecord, encodings: Iterator[EncodedDemographics]) -> EncodedRecord:
         """Put a record together from its re-keyed encodings, which are the next ones."""

@@ -31,10 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Admitted:
-    """A record that passed the gateway, with the keyed digest of what arrived."""
+class _Arrived:
+    """A record that the gateway lets in, as it arrived, with the keyed digest of that."""
 
-    record: EncodedRecord
+    sent: EncodedRecord
     digest: bytes
     refs: tuple[bytes, ...]
     """Names that find the record again: of its own key epoch, then of the one before."""
@@ -42,6 +42,13 @@ class _Admitted:
     def held_as(self, known: Mapping[bytes, StoredRecord]) -> StoredRecord | None:
         """Find what is stored of this record, under either name; also when it was retracted."""
         return next((known[ref] for ref in self.refs if ref in known), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted(_Arrived):
+    """A record that passed the gateway."""
+
+    record: EncodedRecord
 
 
 class Registry:
@@ -89,19 +96,20 @@ class Registry:
         Raises:
             StoreUnusable: nothing of the batch was stored.
         """
-        admitted = [self._admit(record) for record in records]
-        refs = [ref for item in admitted if isinstance(item, _Admitted) for ref in item.refs]
+        arrived = [self._arrive(record) for record in records]
+        refs = [ref for item in arrived if isinstance(item, _Arrived) for ref in item.refs]
         # Unchanged records are the bulk of a nightly feed; they need no lock.
         with self._store.reading() as reading:
             known, revision = reading.find(refs), reading.head()
-        if all(_unchanged(item, known) for item in admitted if isinstance(item, _Admitted)):
-            return [_answer(item, known) for item in admitted], revision
+        if all(_unchanged(item, known) for item in arrived if isinstance(item, _Arrived)):
+            return [_answer(item, known) for item in arrived], revision
+        admitted = self._admit(arrived, known)
         with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
                 batch = _Batch(transaction, Overlay(reader, self._bucket_cap), transaction.find(refs))
                 batch.know({held.eid for item in admitted for held in _revised(item, batch.known)})
-                placed = [self._place(batch, item) if isinstance(item, _Admitted) else item for item in admitted]
+                placed = [self._place(batch, item) if isinstance(item, _Arrived) else item for item in admitted]
             outcomes = batch.finish(placed)
             revision, changes = transaction.revision, transaction.changes_made
         project(self._index, changes)
@@ -179,17 +187,33 @@ class Registry:
             return None
         return replace(task, rival=best.eid, weight=best.score.weight)
 
-    def _admit(self, record: EncodedRecord) -> _Admitted | RecordRejected:
-        try:
-            rekeyed = self._gateway.record(record)
-        except RecordRejected as rejected:
-            return rejected
-        return _Admitted(rekeyed, self._gateway.content_digest(record), self._store.refs(rekeyed))
+    def _arrive(self, record: EncodedRecord) -> _Arrived | RecordRejected:
+        refusal = self._gateway.refusal(record)
+        if refusal is not None:
+            return refusal
+        refs = tuple(self._store.ref(record.facility, token) for token in self._gateway.local_ids(record))
+        return _Arrived(record, self._gateway.content_digest(record), refs)
 
-    def _place(self, batch: _Batch, item: _Admitted) -> Registration:
+    def _admit(
+        self, arrived: Sequence[_Arrived | RecordRejected], known: Mapping[bytes, StoredRecord]
+    ) -> list[_Arrived | RecordRejected]:
+        """Take through the gateway, all at once, what is not known as it is."""
+        fresh = [item for item in arrived if isinstance(item, _Arrived) and not _unchanged(item, known)]
+        rekeyed = iter(self._gateway.rekeyed([item.sent for item in fresh]))
+        those = {id(item) for item in fresh}
+        return [
+            _Admitted(item.sent, item.digest, item.refs, next(rekeyed))
+            if isinstance(item, _Arrived) and id(item) in those
+            else item
+            for item in arrived
+        ]
+
+    def _place(self, batch: _Batch, item: _Arrived) -> Registration:
         before = item.held_as(batch.known)
         if before and before.eid and before.digest == item.digest:
             return _registration_of(before)
+        if not isinstance(item, _Admitted):  # known as it is a moment ago, and changed by somebody since
+            item = _Admitted(item.sent, item.digest, item.refs, *self._gateway.rekeyed([item.sent]))
         number = before.number if before else batch.transaction.new_number()
         previous = batch.eid_of(before) if before else ""
         must, cannot = batch.demanded(number)
@@ -393,14 +417,14 @@ def _without(demographics: EncodedDemographics, channels: frozenset[str]) -> Enc
     return replace(demographics, channels=kept)
 
 
-def _unchanged(item: _Admitted, known: Mapping[bytes, StoredRecord]) -> bool:
+def _unchanged(item: _Arrived, known: Mapping[bytes, StoredRecord]) -> bool:
     before = item.held_as(known)
     return before is not None and bool(before.eid) and before.digest == item.digest
 
 
-def _revised(item: _Admitted | RecordRejected, known: Mapping[bytes, StoredRecord]) -> list[StoredRecord]:
+def _revised(item: _Arrived | RecordRejected, known: Mapping[bytes, StoredRecord]) -> list[StoredRecord]:
     """The record that an item has new content for; none for a new one."""
-    if not isinstance(item, _Admitted) or _unchanged(item, known):
+    if not isinstance(item, _Arrived) or _unchanged(item, known):
         return []
     before = item.held_as(known)
     return [before] if before and before.eid else []
@@ -410,7 +434,7 @@ def _registration_of(stored: StoredRecord) -> Registration:
     return Registration(stored.eid, Decision.LINK, None, True, "unchanged")
 
 
-def _answer(item: _Admitted | RecordRejected, known: Mapping[bytes, StoredRecord]) -> Registration | RecordRejected:
+def _answer(item: _Arrived | RecordRejected, known: Mapping[bytes, StoredRecord]) -> Registration | RecordRejected:
     if isinstance(item, RecordRejected):
         return item
     before = item.held_as(known)
