@@ -23,11 +23,11 @@ import os
 import shutil
 import struct
 import threading
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken
 from mpi.domain.identity import Identity, Location
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import IndexCorrupt
-from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer
+from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer, eid_bytes, eid_text
 from mpi.linkage.comparison import Vectors
 
 MAP_BYTES = 1 << 38
@@ -316,7 +316,7 @@ class IndexReader:
 
     def members(self, eid: str) -> list[Member]:
         """Members of an identity by record number; empty when there is no such identity."""
-        key = self._sealer.name("identities", uuid.UUID(eid).bytes)
+        key = self._sealer.name("identities", eid_bytes(eid))
         sealed = self._transaction.get(key, db=self._tables["identities"])
         return [] if sealed is None else _unpack_members(self._sealer.open(key, bytes(sealed)))
 
@@ -332,15 +332,13 @@ class IndexReader:
 
     def _standing(self, eid: str) -> tuple[str, list[str]]:
         """What an enterprise id stands for ("" for itself), and what was split off it."""
-        key = self._sealer.name("standing", uuid.UUID(eid).bytes)
+        key = self._sealer.name("standing", eid_bytes(eid))
         sealed = self._transaction.get(key, db=self._tables["standing"])
         if sealed is None:
             return "", []
         packed = self._sealer.open(key, bytes(sealed))
         target, *parts = (packed[at : at + _EID_BYTES] for at in range(0, len(packed), _EID_BYTES))
-        return ("" if target == bytes(_EID_BYTES) else str(uuid.UUID(bytes=target))), [
-            str(uuid.UUID(bytes=part)) for part in parts
-        ]
+        return ("" if target == bytes(_EID_BYTES) else eid_text(target)), [eid_text(part) for part in parts]
 
 
 class IndexWriter(IndexReader):
@@ -430,7 +428,7 @@ class IndexWriter(IndexReader):
         self._places.clear()
         locations = self._tables["locations"]
         for eid, members in self._touched.items():
-            key, block = self._sealer.name("identities", uuid.UUID(eid).bytes), self._sealer.record_value.seal_eid(eid)
+            key, block = self._sealer.name("identities", eid_bytes(eid)), self._sealer.record_value.seal_eid(eid)
             if members:
                 packed = _pack_members([members[number] for number in sorted(members)])
                 self._transaction.put(key, self._sealer.seal(key, packed), db=self._tables["identities"])
@@ -475,9 +473,9 @@ class IndexWriter(IndexReader):
                 cursor.delete()
 
     def _stand(self, eid: str, target: str, parts: Sequence[str]) -> None:
-        key = self._sealer.name("standing", uuid.UUID(eid).bytes)
+        key = self._sealer.name("standing", eid_bytes(eid))
         if target or parts:
-            packed = b"".join(uuid.UUID(each).bytes if each else bytes(_EID_BYTES) for each in (target, *parts))
+            packed = b"".join(eid_bytes(each) if each else bytes(_EID_BYTES) for each in (target, *parts))
             self._transaction.put(key, self._sealer.seal(key, packed), db=self._tables["standing"])
         else:
             self._transaction.delete(key, db=self._tables["standing"])
@@ -520,25 +518,28 @@ def _pack_members(members: Sequence[Member]) -> bytes:
 def _unpack_members(packed: bytes) -> list[Member]:
     members, at = [], 0
     while at < len(packed):
-        (count,) = _U16.unpack_from(packed, at)
-        at += _U16.size
+        count = packed[at] << 8 | packed[at + 1]
+        at += 2
         fields = []
         for _ in range(count):
-            (length,) = _U16.unpack_from(packed, at)
-            at += _U16.size
-            fields.append(packed[at : at + length])
-            at += length
-        number, facility, pointer, *rest = fields
-        location = Location(facility.decode(), pointer)
-        members.append(Member(int(_U64.unpack(number)[0]), location, tuple(_unpack_encodings(iter(rest)))))
+            first = at + 2
+            at = first + (packed[at] << 8 | packed[at + 1])
+            fields.append(packed[first:at])
+        encodings, place = [], 3
+        while place < count:
+            epoch, local_id, channels, tokens = fields[place : place + 4]
+            end = place + 4 + 2 * (tokens[0] << 8 | tokens[1])
+            held = tuple([IdentifierToken(_KINDS[fields[each]], fields[each + 1]) for each in range(place + 4, end, 2)])
+            encodings.append(MemberEncoding(epoch.decode(), LocalIdToken(local_id), held, _channels(channels)))
+            place = end
+        location = Location(fields[1].decode(), fields[2])
+        members.append(Member(int.from_bytes(fields[0], "big"), location, tuple(encodings)))
     return members
 
 
-def _unpack_encodings(fields: Iterator[bytes]) -> Iterator[MemberEncoding]:
-    for epoch in fields:
-        local_id, channels = LocalIdToken(next(fields)), frozenset(next(fields).decode().split())
-        tokens = tuple(
-            IdentifierToken(IdentifierKind(next(fields).decode()), next(fields))
-            for _ in range(_U16.unpack(next(fields))[0])
-        )
-        yield MemberEncoding(epoch.decode(), local_id, tokens, channels)
+_KINDS = {kind.value.encode(): kind for kind in IdentifierKind}
+
+
+@lru_cache(maxsize=1024)
+def _channels(packed: bytes) -> frozenset[str]:
+    return frozenset(packed.decode().split())

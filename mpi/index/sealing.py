@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import threading
-import uuid
 
 import numpy as np
 import numpy.typing as npt
@@ -72,11 +71,22 @@ class BlockCipher(threading.local):
 
     def seal_eid(self, eid: str) -> bytes:
         """Encrypt an enterprise id."""
-        return self.seal(uuid.UUID(eid).bytes)
+        return self.seal(eid_bytes(eid))
 
     def open_eid(self, block: bytes) -> str:
         """Decrypt an enterprise id."""
-        return str(uuid.UUID(bytes=self.open(block)))
+        return eid_text(self.open(block))
+
+
+def eid_text(packed: bytes) -> str:
+    """Write the 16 bytes of an enterprise id as everybody reads it; a UUID object would take three times as long."""
+    digits = packed.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def eid_bytes(text: str) -> bytes:
+    """Read an enterprise id into 16 bytes."""
+    return bytes.fromhex(text.replace("-", ""))
 
 
 class Sealer:
