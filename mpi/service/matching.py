@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -205,15 +205,30 @@ def _comparable(members: Sequence[Member], ours: Mapping[str, Features], leave_o
 
 def _nearness(met: Met, members: Iterable[Sequence[Member]]) -> Nearness:
     """Look up what was met of these members; buckets are large and members few."""
-    wanted = np.array([member.number for each in members for member in each], np.int64)
+    wanted = {member.number for each in members for member in each}
     found: dict[tuple[int, str], dict[str, float]] = {}
     for (epoch, channel), parts in met.items():
         for numbers, shares in parts:
-            at = np.flatnonzero(np.isin(numbers, wanted))
+            at = _rows_of(numbers, wanted)
             for number, share in zip(numbers[at].tolist(), shares[at].tolist(), strict=True):
                 best = found.setdefault((number, epoch), {})
                 best[channel] = max(share, best.get(channel, 0.0))
     return found
+
+
+def _rows_of(numbers: Numbers, wanted: Collection[int]) -> Numbers:
+    """Rows whose number is one of those wanted."""
+    if len(numbers) <= _SHORT:
+        return np.array([row for row, number in enumerate(numbers.tolist()) if number in wanted], np.int64)
+    if len(wanted) > _FEW:
+        return np.flatnonzero(np.isin(numbers, list(wanted)))
+    # Looking through for each takes less time than sorting.
+    found = [np.flatnonzero(numbers == number) for number in wanted]
+    return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
+_SHORT = 200
+_FEW = 16
 
 
 def _features(demographics: EncodedDemographics) -> Features:

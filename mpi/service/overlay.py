@@ -66,9 +66,8 @@ class Overlay:
 
     def members(self, eid: str) -> list[Member]:
         """Members of an identity."""
-        if eid in self._members:
-            return [self._members[eid][number] for number in sorted(self._members[eid])]
-        return self._reader.members(eid)
+        members = self._identity(eid)
+        return [members[number] for number in sorted(members)]
 
     def place(self, eid: str, number: int, record: EncodedRecord, previous: str) -> None:
         """Put a record of the batch where it was decided that it belongs."""
