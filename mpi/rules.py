@@ -12,7 +12,7 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -111,11 +111,12 @@ class Level:
     similarity: float
     m: float
     u: float
+    weight: float = field(init=False, repr=False, compare=False)
+    """Match weight in bits: log2(m/u) (Fellegi and Sunter 1969)."""
 
-    @property
-    def weight(self) -> float:
-        """Match weight in bits: log2(m/u) (Fellegi and Sunter 1969)."""
-        return math.log2(self.m / self.u)
+    def __post_init__(self) -> None:
+        # Asked for with every pair that is weighed.
+        object.__setattr__(self, "weight", math.log2(self.m / self.u))
 
 
 @dataclass(frozen=True, slots=True)

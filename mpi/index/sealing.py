@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import threading
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ from mpi.keyfiles import derive
 
 BLOCK = 16
 NAME_BYTES = 16
+
+_NAMES_AT_HAND = 10_000
+"""Of a batch, which asks for the same names when it reads and when it writes."""
 
 Numbers = npt.NDArray[np.int64]
 """Record numbers."""
@@ -99,6 +103,8 @@ class Sealer:
         self.record_key = BlockCipher(derive(at_rest, "index/record"))
         self.record_value = BlockCipher(derive(at_rest, "index/record-eid"))
         self._channels: dict[str, BlockCipher] = {}
+        self.name = lru_cache(_NAMES_AT_HAND)(self._name)
+        """Key of an entry: 16 bytes of HMAC-SHA256 over table and parts, so that no token stands in the file."""
 
     def channel(self, channel: str) -> BlockCipher:
         """Cipher of the record numbers of one channel."""
@@ -106,8 +112,7 @@ class Sealer:
             self._channels[channel] = BlockCipher(derive(self._at_rest, f"index/channel/{channel}"))
         return self._channels[channel]
 
-    def name(self, table: str, *parts: bytes) -> bytes:
-        """Key of an entry: 16 bytes of HMAC-SHA256 over table and parts, so that no token stands in the file."""
+    def _name(self, table: str, *parts: bytes) -> bytes:
         message = b"\x1f".join((table.encode(), *parts))
         return hmac.digest(self._name_key, message, "sha256")[:NAME_BYTES]
 

@@ -55,4 +55,4 @@ def channel_level(comparison: Comparison, best: float | None) -> Level:
 def identifier_level(comparison: Comparison, ours: Sequence[bytes], theirs: Sequence[bytes]) -> Level:
     """Level of an identifier kind that both records have: one number in common, or none."""
     agree, disagree = comparison.levels
-    return agree if not set(ours).isdisjoint(theirs) else disagree
+    return agree if any(number in theirs for number in ours) else disagree
