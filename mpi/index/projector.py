@@ -121,7 +121,7 @@ def fill(index: Index, reading: Reading, told: Told = _untold) -> int:
     Returns:
         The revision that the index stands at.
     """
-    records = reading.records()
+    records = reading.records(by_identity=True)  # so that each identity is written once
     while batch := list(islice(records, RECORDS_PER_WRITE)):
         index.write(lambda writer, batch=batch: _fill(writer, batch))  # type: ignore[misc]
         told(len(batch))

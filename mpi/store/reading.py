@@ -122,14 +122,14 @@ class Reading:
         """The greatest number that a record was given, 0 for none."""
         return int(self._connection.scalar(select(func.max(schema.record.c.number))) or 0)
 
-    def records(self) -> Iterator[LiveRecord]:
-        """Read every live record, by number."""
+    def records(self, *, by_identity: bool = False) -> Iterator[LiveRecord]:
+        """Read every live record, by number or by identity and then number."""
         table, log = schema.record, schema.change
         query = (
             select(table.c.number, table.c.eid, table.c.payload, log.c.revision, log.c.payload)
             .select_from(table.join(log, log.c.revision == table.c.content))
             .where(table.c.eid.is_not(None))
-            .order_by(table.c.number)
+            .order_by(*([table.c.eid] if by_identity else []), table.c.number)
         )
         rows = self._connection.execute(query, execution_options={"yield_per": 1000})
         for number, eid, payload, revision, sealed in rows:
