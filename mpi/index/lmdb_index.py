@@ -24,7 +24,7 @@ import shutil
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,6 +58,7 @@ _HERE, _EXCHANGE = -100, 2
 """Linux's AT_FDCWD and RENAME_EXCHANGE."""
 
 Result = TypeVar("Result")
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -413,37 +414,48 @@ class IndexWriter(IndexReader):
     def flush(self) -> None:
         """Write the identities that were touched and the look-up keys that changed with them."""
         # A page keeps the order in which its rows were written. Sorted by their keyed names, the rows of one batch
-        # come in an order that has nothing to do with the records that they are of.
+        # come in an order that has nothing to do with the records that they are of; and LMDB goes through once.
         for (key, block), vector in sorted(self._added.items()):
             self._transaction.put(key, block + vector, db=self._tables["candidates"])
         self._added.clear()
-        for number, place in self._places.items():
-            key = self._sealer.record_key.seal_number(number)
-            if place is None:
-                self._transaction.delete(key, db=self._tables["records"])
-            else:
-                eid, names = place
-                value = self._sealer.record_value.seal_eid(eid) + self._sealer.seal(key, names)
-                self._transaction.put(key, value, db=self._tables["records"])
+        self._write("records", {self._sealer.record_key.seal_number(each): each for each in self._places}, self._placed)
         self._places.clear()
-        locations = self._tables["locations"]
+        names = {self._sealer.name("identities", eid_bytes(eid)): eid for eid in self._touched}
+        self._write("identities", names, self._held_in)
+        locations, added = self._tables["locations"], set()
         for eid, members in self._touched.items():
-            key, block = self._sealer.name("identities", eid_bytes(eid)), self._sealer.record_value.seal_eid(eid)
-            if members:
-                packed = _pack_members([members[number] for number in sorted(members)])
-                self._transaction.put(key, self._sealer.seal(key, packed), db=self._tables["identities"])
-            else:
-                self._transaction.delete(key, db=self._tables["identities"])
-            for member in members.values():
-                for look_up in member.look_up_keys():
-                    self._transaction.put(_location_name(self._sealer, look_up), block, dupdata=True, db=locations)
-                    self._stale.get(look_up, set()).discard(eid)
+            block = self._sealer.record_value.seal_eid(eid)
+            for look_up in (key for member in members.values() for key in member.look_up_keys()):
+                added.add((_location_name(self._sealer, look_up), block))
+                self._stale.get(look_up, set()).discard(eid)
+        for name, block in sorted(added):
+            self._transaction.put(name, block, dupdata=True, db=locations)
         for look_up, eids in self._stale.items():
             for eid in eids:
                 name, block = _location_name(self._sealer, look_up), self._sealer.record_value.seal_eid(eid)
                 self._transaction.delete(name, block, db=locations)
         self._touched.clear()
         self._stale.clear()
+
+    def _write(self, table: str, keys: Mapping[bytes, Key], value: Callable[[bytes, Key], bytes | None]) -> None:
+        """Write rows in the order of their keys; None takes a row away."""
+        for key in sorted(keys):
+            content = value(key, keys[key])
+            if content is None:
+                self._transaction.delete(key, db=self._tables[table])
+            else:
+                self._transaction.put(key, content, db=self._tables[table])
+
+    def _placed(self, key: bytes, number: int) -> bytes | None:
+        place = self._places[number]
+        if place is None:
+            return None
+        eid, names = place
+        return self._sealer.record_value.seal_eid(eid) + self._sealer.seal(key, names)
+
+    def _held_in(self, key: bytes, eid: str) -> bytes | None:
+        members = self._touched[eid]
+        return self._sealer.seal(key, _pack_members([members[each] for each in sorted(members)])) if members else None
 
     def _place(self, number: int) -> tuple[str, bytes] | None:
         """Identity of a record and names of its candidates; None for one that is not held."""
