@@ -114,8 +114,9 @@ def scene(
         for _ in range(2 if dice.chance(twice) else 1):
             fields = register[place]
             if dice.chance(noise):
-                fields = derived(people[place], today, *slipped(people[place], dice, slips))
-                fields.pop("house", None)
+                written = derived(people[place], today, *slipped(people[place], dice, slips))
+                readable = written.keys() >= {"given", "family"}  # of some slips nothing is left that is a name
+                fields = {name: value for name, value in (written if readable else fields).items() if name != "house"}
             records.append({**fields, **common})
             truth.append(place)
     order = sorted(range(len(records)), key=lambda _: dice.uniform())
