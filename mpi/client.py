@@ -14,6 +14,7 @@ import json
 import queue
 import ssl
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ __all__ = [
     "Retracted",
 ]
 
+LOOK_SECONDS = 0.5
+"""How often a stream that waits for an answer looks whether its call still lives."""
 BATCHES_IN_FLIGHT = 4
 """Batches sent ahead of the answers: enough to keep the server busy, few enough to lose little."""
 
@@ -445,14 +448,22 @@ class _Stream:
 
     def answers(self, most_unanswered: int, timeout: float) -> Iterator[registry_pb2.RegisterBatchResponse]:
         """Give the answers that are there, and wait until no more than `most_unanswered` batches lack theirs."""
+        until = time.monotonic() + timeout
         while self._unanswered:
             wait = self._unanswered > most_unanswered
+            # Of a server that was killed gRPC may know that the call has ended and still never wake its reader.
+            ended = not self._call.is_active()
             try:
-                response = self._responses.get(wait, timeout if wait else None)
+                response = self._responses.get(wait, LOOK_SECONDS if wait else None)
             except queue.Empty:
                 if not wait:
                     return
-                raise ServiceUnavailable(f"no answer to a batch within {timeout:g} s") from None
+                if ended:
+                    raise ServiceUnavailable("the connection was lost before every batch was answered") from None
+                if time.monotonic() > until:
+                    raise ServiceUnavailable(f"no answer to a batch within {timeout:g} s") from None
+                continue
+            until = time.monotonic() + timeout
             if isinstance(response, grpc.RpcError):
                 raise response
             if response is None:
@@ -463,7 +474,7 @@ class _Stream:
     def close(self) -> None:
         self._requests.put(None)
         self._call.cancel()
-        self._reader.join()
+        self._reader.join(LOOK_SECONDS)  # it may never wake, as above
         # The call takes its lock once more when it is freed. At the interpreter's end a thread of gRPC's may be frozen
         # with that lock, so the call must be freed now: nothing may refer to it any longer, its own traceback included.
         del self._call
