@@ -28,6 +28,7 @@ import grpc
 from mpi.domain.changes import Change, Selection
 from mpi.domain.identifiers import LocalIdToken, LocateKey
 from mpi.domain.identity import Decision, Identity, IdentityView, MatchCandidate, Registration, Regrouped, Undone
+from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import HeldTask
 from mpi.errors import ConfigInvalid, MpiError, RecordRejected, ServiceUnavailable
@@ -36,7 +37,6 @@ from mpi.v1 import locator_service_pb2_grpc, registry_service_pb2_grpc, stewards
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
 from mpi.wire import convert, stewardship
-from mpi.wire.convert import PurposeOfUse
 from mpi.wire.status import from_wire
 
 __all__ = [

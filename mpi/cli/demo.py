@@ -222,10 +222,10 @@ def _measure(console: Console, paths: _Paths, address: str, facilities: Sequence
     from mpi.batch.evaluation import pair_quality, read_truth
     from mpi.client import Client
     from mpi.domain.identifiers import LocalIdToken
+    from mpi.domain.purpose import PurposeOfUse
     from mpi.encoder.encoded_file import read_encoded
     from mpi.encoder.keys import load_key_ring
     from mpi.encoder.tokens import PointerBox
-    from mpi.wire.convert import PurposeOfUse
 
     boxes = {
         facility["code"]: PointerBox(load_key_ring(paths.keys(facility["code"])).pointer_secret, facility["code"])
@@ -294,9 +294,9 @@ def _samples(
     facilities: Sequence[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Three people looked up by national id, as an exchange would, and the pointers as their facilities open them."""
+    from mpi.domain.purpose import PurposeOfUse
     from mpi.encoder.keys import load_key_ring
     from mpi.encoder.tokens import Tokeniser
-    from mpi.wire.convert import PurposeOfUse
 
     tokens = Tokeniser(load_key_ring(paths.keys(EXCHANGE)).current)
     console.print("\n[bold]7[/] three lookups by national id, as an exchange makes them")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import typer
 
-from mpi.client import Client, Located, PurposeOfUse
+from mpi.client import Client, Located
 from mpi.domain.identifiers import EnterpriseId, LocateKey
 from mpi.domain.identity import Identity, Location
+from mpi.domain.purpose import PurposeOfUse
 from mpi.encoder.facilities import NO_CODES, FacilityCodes, load_facility_codes
 from mpi.encoder.identifiers import IdentifierRejected, parse_national_id
 from mpi.encoder.keys import KeyRing, Keys, load_key_ring, load_lookup_keys

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mpi.cli.changes import changes_app, retract
+from mpi.cli.clients import clients_app
 from mpi.errors import MpiError
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(index_app, name="index")
 app.add_typer(rules_app, name="rules")
 app.add_typer(changes_app, name="changes")
+app.add_typer(clients_app, name="clients")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT."""
@@ -108,11 +110,15 @@ def certs_dev(
     facility: Annotated[list[str] | None, typer.Option(help="Facility code; may be given several times.")] = None,
     exchange: Annotated[list[str] | None, typer.Option(help="Name of an exchange service.")] = None,
     steward: Annotated[list[str] | None, typer.Option(help="Name of a data steward.")] = None,
+    auditor: Annotated[list[str] | None, typer.Option(help="Name of an auditor.")] = None,
+    privacy_officer: Annotated[list[str] | None, typer.Option(help="Name of a privacy officer.")] = None,
+    admin: Annotated[list[str] | None, typer.Option(help="Name of an administrator of the centre.")] = None,
 ) -> None:
     """Make certificates for development: an authority, this machine's server, and the clients that are named."""
     from mpi.server.certs import issue_dev_certificates
 
-    for folder in issue_dev_certificates(out, facility or [], exchange or [], steward or []):
+    people = {"auditor": auditor or [], "privacy-officer": privacy_officer or [], "admin": admin or []}
+    for folder in issue_dev_certificates(out, facility or [], exchange or [], steward or [], people):
         typer.echo(str(folder))
 
 

@@ -18,9 +18,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -45,7 +46,11 @@ class _Authority:
 
 
 def issue_dev_certificates(
-    out: Path, facilities: Sequence[str], exchanges: Sequence[str], stewards: Sequence[str]
+    out: Path,
+    facilities: Sequence[str],
+    exchanges: Sequence[str],
+    stewards: Sequence[str],
+    people: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Path]:
     """Write certificates for the named clients, and at the first call the authority and the server's certificate.
 
@@ -56,6 +61,7 @@ def issue_dev_certificates(
         facilities: facility codes.
         exchanges: names of exchange services, lower-case letters, digits and hyphens.
         stewards: names of data stewards, written likewise.
+        people: names of people in further roles, by role, written likewise.
 
     Returns:
         The folders written, the server's first where it is new.
@@ -63,7 +69,7 @@ def issue_dev_certificates(
     Raises:
         ConfigInvalid: a name cannot be used, a client has a certificate already, or the folder holds half an authority.
     """
-    clients = _clients(facilities, exchanges, stewards)
+    clients = _clients(facilities, {"exchange": exchanges, "steward": stewards, **people})
     for folder, _ in clients:
         if (out / folder).exists():
             raise ConfigInvalid(folder, f"{out / folder} is there already; certificates are never overwritten")
@@ -81,17 +87,19 @@ def issue_dev_certificates(
     return written
 
 
-def _clients(facilities: Sequence[str], exchanges: Sequence[str], stewards: Sequence[str]) -> list[tuple[str, str]]:
+def _clients(facilities: Sequence[str], others: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """Folder and URN of every client; names become folder names, so nothing but plain ones passes."""
     for code in facilities:
         if not is_facility_code(code):
             raise ConfigInvalid("--facility", "is not a facility code (5 to 9 upper-case letters and digits)")
-    for setting, names in (("--exchange", exchanges), ("--steward", stewards)):
+    for kind, names in others.items():
         for name in names:
             if not _CLIENT_NAME.fullmatch(name):
-                raise ConfigInvalid(setting, "is not a name of lower-case letters, digits and hyphens")
-    kinds = (("facility", facilities), ("exchange", exchanges), ("steward", stewards))
-    return [(f"{kind}-{name}", f"urn:mpi:{kind}:{name}") for kind, names in kinds for name in dict.fromkeys(names)]
+                raise ConfigInvalid(f"--{kind}", "is not a name of lower-case letters, digits and hyphens")
+    kinds = {"facility": facilities, **others}
+    return [
+        (f"{kind}-{name}", f"urn:mpi:{kind}:{name}") for kind, names in kinds.items() for name in dict.fromkeys(names)
+    ]
 
 
 def _authority(out: Path) -> _Authority:

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Select, Table, func, or_, select
 
 from mpi.domain import changes as changes_of
+from mpi.domain.access import ClientRule, Role
 from mpi.domain.changes import Action, Bond, Cause, Change, Placement, Regrouping, Selection
 from mpi.domain.grouping import Grouping
+from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedRecord
 from mpi.domain.review import HeldTask, TaskStatus
 from mpi.store import schema
@@ -276,6 +278,22 @@ class Reading:
         for table in schema.metadata.sorted_tables:
             for rows in rows_of(self._connection, table):
                 yield table, rows
+
+    def clients(self) -> list[ClientRule]:
+        """Read what was decided about clients, by name."""
+        table = schema.client
+        rows = self._connection.execute(
+            select(table.c.urn, table.c.suspended, table.c.roles, table.c.purposes).order_by(table.c.urn)
+        )
+        return [
+            ClientRule(
+                urn,
+                bool(suspended),
+                frozenset(map(Role, roles.split())),
+                None if purposes is None else frozenset(map(PurposeOfUse, purposes.split())),
+            )
+            for urn, suspended, roles, purposes in rows
+        ]
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

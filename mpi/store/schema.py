@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     ForeignKey,
@@ -25,8 +26,8 @@ from sqlalchemy import (
     Table,
 )
 
-HEAD = "v0001"
-"""The migration that makes the tables as they are described here."""
+HEAD = "v0002"
+"""The newest migration: after it the tables are as they are described here."""
 
 metadata = MetaData()
 
@@ -125,3 +126,14 @@ task = Table(
     Index("ix_task_status_id", "status", "id"),
 )
 """Possible links that wait for a person, and records that wait to be compared."""
+
+client = Table(
+    "client",
+    metadata,
+    Column("urn", String(100), primary_key=True),
+    Column("suspended", Boolean, nullable=False),
+    Column("roles", String(200), nullable=False),
+    Column("purposes", String(200)),
+    Column("changed", DateTime, nullable=False),
+)
+"""What was decided about clients: roles and purposes are words between spaces; no purposes stand for every one."""

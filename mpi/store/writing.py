@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 
 from mpi.domain import changes as changes_of
+from mpi.domain.access import ClientRule
 from mpi.domain.changes import Action, Bond, Cause, Change, Event, Placement, Regrouping
 from mpi.domain.record import EncodedRecord
 from mpi.domain.review import ReviewTask, TaskStatus
@@ -160,6 +161,19 @@ class Transaction(Reading):
     def close_task(self, number: int, status: TaskStatus) -> None:
         """Say what became of a task."""
         self._decided[number] = status
+
+    def set_client(self, rule: ClientRule) -> None:
+        """Keep what was decided about a client, in place of what was decided before."""
+        table = schema.client
+        self._connection.execute(delete(table).where(table.c.urn == rule.urn))
+        row = {
+            "urn": rule.urn,
+            "suspended": rule.suspended,
+            "roles": " ".join(sorted(rule.roles)),
+            "purposes": None if rule.purposes is None else " ".join(sorted(rule.purposes)),
+            "changed": datetime.now(UTC).replace(tzinfo=None),
+        }
+        self._insert(table, [row])
 
     def flush(self) -> None:
         """Write what was gathered; called once, by the store, before the commit."""

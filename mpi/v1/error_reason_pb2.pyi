@@ -91,6 +91,11 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     (FAILED_PRECONDITION).
     Example: {"reason": "CONFLICT", "domain": "mpi.v1"}
     """
+    ERROR_REASON_PURPOSE_DENIED: _ErrorReason.ValueType  # 16
+    """ERROR_REASON_PURPOSE_DENIED means that the client may not look up for the purpose that it states
+    (PERMISSION_DENIED).
+    Example: {"reason": "PURPOSE_DENIED", "domain": "mpi.v1"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is why a call failed. ErrorInfo.reason holds the name without the prefix ERROR_REASON_."""
@@ -162,6 +167,11 @@ ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 15
 """ERROR_REASON_CONFLICT means that what was asked contradicts a later change, or what a steward decided
 (FAILED_PRECONDITION).
 Example: {"reason": "CONFLICT", "domain": "mpi.v1"}
+"""
+ERROR_REASON_PURPOSE_DENIED: ErrorReason.ValueType  # 16
+"""ERROR_REASON_PURPOSE_DENIED means that the client may not look up for the purpose that it states
+(PERMISSION_DENIED).
+Example: {"reason": "PURPOSE_DENIED", "domain": "mpi.v1"}
 """
 global___ErrorReason = ErrorReason
 

@@ -8,7 +8,6 @@ the words of the protos, never a value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import TypeVar
 
 from mpi.domain.identifiers import (
@@ -22,6 +21,7 @@ from mpi.domain.identifiers import (
     is_facility_code,
 )
 from mpi.domain.identity import Decision, Evidence, Identity, Location, MatchCandidate, Registration
+from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import (
     MAX_BATCH,
     MAX_CHANNELS,
@@ -47,27 +47,6 @@ _REVISION_TAG = b"\x01"
 _REVISION_BYTES = 8
 
 Entry = TypeVar("Entry")
-
-
-class PurposeOfUse(StrEnum):
-    """Why a lookup is made (HL7 v3 PurposeOfUse)."""
-
-    TREAT = "TREAT"
-    """Treatment."""
-    ETREAT = "ETREAT"
-    """Emergency treatment."""
-    BTG = "BTG"
-    """Break the glass."""
-    HPAYMT = "HPAYMT"
-    """Health care payment."""
-    PUBHLTH = "PUBHLTH"
-    """Public health."""
-    HRESCH = "HRESCH"
-    """Health care research."""
-    PATRQT = "PATRQT"
-    """Request of the patient."""
-    HOPERAT = "HOPERAT"
-    """Health care operations."""
 
 
 _KIND_TO_PROTO = {kind: record_pb2.IdentifierKind.Value(f"IDENTIFIER_KIND_{kind.name}") for kind in IdentifierKind}

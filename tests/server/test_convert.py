@@ -8,11 +8,11 @@ import pytest
 
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken
 from mpi.domain.identity import Decision, Evidence, Identity, Location, MatchCandidate, Registration
+from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import MAX_BATCH, MAX_CHANNELS, MAX_POINTER_BYTES, MAX_TOKENS
 from mpi.errors import Reason, RecordRejected
 from mpi.v1 import identity_pb2, locator_service_pb2, record_pb2
 from mpi.wire import convert
-from mpi.wire.convert import PurposeOfUse
 from tests.server.running import encoded
 
 TOKEN = b"\x01" * 32

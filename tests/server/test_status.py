@@ -50,6 +50,7 @@ TRAVELLING = [
     AccessDenied(Reason.CLIENT_UNKNOWN, "no such client"),
     AccessDenied(Reason.FACILITY_MISMATCH, "not yours"),
     AccessDenied(Reason.ROLE_MISSING, "not for you"),
+    AccessDenied(Reason.PURPOSE_DENIED, "the client may not look up for this purpose"),
     NotFound("no such identity"),
     Conflict("a later change stands in the way"),
     IndexBehind("not yet"),

@@ -1,0 +1,21 @@
+"""Decisions about clients."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "v0002"
+down_revision = "v0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the tables of access."""
+    op.create_table(
+        "client",
+        sa.Column("urn", sa.String(100), primary_key=True),
+        sa.Column("suspended", sa.Boolean, nullable=False),
+        sa.Column("roles", sa.String(200), nullable=False),
+        sa.Column("purposes", sa.String(200)),
+        sa.Column("changed", sa.DateTime, nullable=False),
+    )
