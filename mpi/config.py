@@ -19,11 +19,19 @@ DEFAULT_LISTEN = "127.0.0.1:7443"
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Files of mutual TLS: the server's certificate chain and key, and the authority that clients must be from."""
+    """Files of mutual TLS.
+
+    Attributes:
+        certificate: the server's certificate chain.
+        key: its key.
+        client_authority: the authority that clients' certificates must be from.
+        revoked: serial numbers of clients' certificates that count no more; None for no such file.
+    """
 
     certificate: Path
     key: Path
     client_authority: Path
+    revoked: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +200,8 @@ def _tls(table: Any, base: Path, path: Path | None) -> TlsFiles:
         raise ConfigInvalid(
             "tls", f"{where} (development certificates: `mpi certs dev`), or serve loopback only with --insecure"
         )
-    if not isinstance(table, dict) or table.keys() != _TLS_KEYS:
-        raise ConfigInvalid("tls", f"holds exactly {', '.join(sorted(_TLS_KEYS))}")
+    if not isinstance(table, dict) or table.keys() - {"revoked"} != _TLS_KEYS:
+        raise ConfigInvalid("tls", f"holds {', '.join(sorted(_TLS_KEYS))}, and `revoked` or not")
     files = {key: base / str(value) for key, value in table.items()}
     for key, file in files.items():
         if not file.is_file():

@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import logging
 import signal
-import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +18,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mpi.config import TlsFiles
+from mpi.domain.access import ClientRule
 from mpi.errors import ConfigInvalid
-from mpi.server.interceptors import Edge
+from mpi.server.interceptors import Admission, Edge
 from mpi.server.servicers import (
     History,
     Locator,
@@ -32,6 +32,8 @@ from mpi.server.servicers import (
     StewardshipServicer,
     Writer,
 )
+from mpi.server.tls import Revocation
+from mpi.server.tls import credentials as server_credentials
 from mpi.v1 import (
     locator_service_pb2,
     locator_service_pb2_grpc,
@@ -69,13 +71,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """The use cases that the server offers."""
+    """The use cases that the server offers.
+
+    Attributes:
+        rule_of: what was decided about the client of a name.
+    """
 
     registry: Registry
     locator: Locator
     history: History
     matcher: Matcher
     stewardship: Stewardship
+    rule_of: Callable[[str], ClientRule] = ClientRule
 
 
 def run(application: Application, listen: str, tls: TlsFiles | None, on_ready: Callable[[str], None]) -> None:
@@ -96,12 +103,12 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
         ConfigInvalid: the address cannot be used, is not loopback without TLS, or a TLS file is unusable.
     """
     host = _host(listen)
-    credentials = _credentials(tls) if tls else None
+    credentials = server_credentials(tls) if tls else None
     if credentials is None:
         _check_loopback(host)
-    server = grpc.aio.server(
-        interceptors=[Edge(insecure=credentials is None)], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
-    )
+    revoked = Revocation(tls.revoked) if tls and tls.revoked else None
+    admission = Admission(insecure=credentials is None, rule_of=application.rule_of, revoked=revoked)
+    server = grpc.aio.server(interceptors=[Edge(admission)], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
     writer = Writer()
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
@@ -151,35 +158,6 @@ def _check_loopback(host: str) -> None:
         loopback = False
     if not loopback:
         raise ConfigInvalid("listen", "without TLS only loopback addresses are served: 127.0.0.1, [::1] or localhost")
-
-
-def _credentials(tls: TlsFiles) -> grpc.ServerCredentials:
-    _check_tls(tls)
-    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
-    return grpc.ssl_server_credentials([pair], tls.client_authority.read_bytes(), require_client_auth=True)
-
-
-def _check_tls(tls: TlsFiles) -> None:
-    """Read the files as TLS would: gRPC itself says only that it cannot bind, not which file is at fault."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(tls.certificate, tls.key, password=_no_password)
-    except (ssl.SSLError, ValueError):
-        raise ConfigInvalid(
-            "tls.certificate", f"{tls.certificate} and {tls.key} are not a certificate and its key"
-        ) from None
-    except OSError as error:
-        raise ConfigInvalid("tls.certificate", f"{tls.certificate} or {tls.key}: {error.strerror}") from None
-    try:
-        context.load_verify_locations(tls.client_authority)
-    except (ssl.SSLError, ValueError):
-        raise ConfigInvalid("tls.client_authority", f"{tls.client_authority} holds no certificate") from None
-    except OSError as error:
-        raise ConfigInvalid("tls.client_authority", f"{tls.client_authority}: {error.strerror}") from None
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted")  # instead of a prompt on the terminal
 
 
 def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> int:

@@ -14,6 +14,7 @@ from mpi.rules import load_rules, rule_file
 from mpi.server.app import Application
 from mpi.server.metrics import Figures, served
 from mpi.service.backlog import Backlog
+from mpi.service.clients import Clients
 from mpi.service.gateway import Gateway
 from mpi.service.history import History
 from mpi.service.keys import open_service_keys
@@ -92,11 +93,17 @@ def application(config: ServerConfig) -> Iterator[Application]:
         if catch_up(index, store) > store.head():
             raise IndexCorrupt("the index is ahead of the store, as after a restored backup; run `mpi index rebuild`")
         registry = Registry(gateway, store, index, matching, rules.model.digest)
-        with closing(Follower(index, store)), closing(Backlog(registry)), _figures(config, registry, store, index):
+        with (
+            closing(Follower(index, store)),
+            closing(Backlog(registry)),
+            closing(Clients(store)) as clients,
+            _figures(config, registry, store, index),
+        ):
             yield Application(
                 registry=registry,
                 locator=Locator(gateway, index),
                 history=History(store),
                 matcher=Matcher(gateway, index, matching),
                 stewardship=Stewardship(store, index, rules.model.digest),
+                rule_of=clients.rule_of,
             )

@@ -5,88 +5,26 @@ Health and reflection are not ours and answer to anyone who got through the TLS 
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
-from mpi.domain.identifiers import is_facility_code
+from mpi.domain.access import INSECURE_CALLER, Caller, ClientRule, Role, client_named
 from mpi.errors import AccessDenied, InputRejected, Reason
+from mpi.server.tls import Revocation
 from mpi.wire.status import to_wire
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Parse = Callable[[bytes], Message]
 
-INSECURE_CALLER = "urn:mpi:insecure:local"
-
 _OURS = "/mpi.v1."
-_URN = re.compile(r"urn:mpi:(facility|exchange|steward):([A-Za-z0-9-]{1,64})", re.ASCII)
-
-
-class Role(StrEnum):
-    """What kind of client calls, as the URN in its certificate says."""
-
-    FACILITY = "facility"
-    EXCHANGE = "exchange"
-    STEWARD = "steward"
-    INSECURE = "insecure"
-
-
-_EVERYONE = frozenset(Role)
-_ROLES = {
-    "/mpi.v1.RegistryService/Register": frozenset({Role.FACILITY, Role.INSECURE}),
-    "/mpi.v1.RegistryService/RegisterBatch": frozenset({Role.FACILITY, Role.INSECURE}),
-    "/mpi.v1.RegistryService/Retract": frozenset({Role.FACILITY, Role.INSECURE}),
-    "/mpi.v1.LocatorService/Locate": _EVERYONE,
-    "/mpi.v1.LocatorService/BatchLocate": frozenset({Role.EXCHANGE, Role.STEWARD, Role.INSECURE}),
-    "/mpi.v1.LocatorService/Match": _EVERYONE,
-    **dict.fromkeys(
-        (
-            f"/mpi.v1.StewardshipService/{call}"
-            for call in (
-                "GetIdentity",
-                "Link",
-                "Unlink",
-                "Merge",
-                "Split",
-                "Undo",
-                "ListChanges",
-                "ListTasks",
-                "DecideTask",
-            )
-        ),
-        frozenset({Role.STEWARD, Role.INSECURE}),
-    ),
-}
-"""Who may make which call; a call that is not listed is refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The client behind a call.
-
-    Attributes:
-        urn: its name in full, such as "urn:mpi:facility:10661"; the actor of every change that it causes.
-        role: its kind.
-        name: its own part of the name: the facility code, or the name of the exchange or steward.
-    """
-
-    urn: str
-    role: Role
-    name: str
-
-    def may_write(self, facility: str) -> bool:
-        """Say whether this client may write records of a facility: a facility writes its own and no others."""
-        return self.role is Role.INSECURE or (self.role is Role.FACILITY and self.name == facility)
-
 
 CALLER: ContextVar[Caller] = ContextVar("mpi_caller")
 """The client of the call that is being served; set before a servicer is entered."""
@@ -98,19 +36,48 @@ def caller_named(uris: list[bytes]) -> Caller:
     Raises:
         AccessDenied: CLIENT_UNKNOWN: none of them names a client of the index, or more than one does.
     """
-    found = [match for uri in uris if (match := _URN.fullmatch(uri.decode("ascii", "replace")))]
+    found = [caller for uri in uris if (caller := client_named(uri.decode("ascii", "replace")))]
     if len(found) == 1:
-        caller = Caller(found[0].group(), Role(found[0][1]), found[0][2])
-        if caller.role is not Role.FACILITY or is_facility_code(caller.name):
-            return caller
+        return found[0]
     raise AccessDenied(Reason.CLIENT_UNKNOWN, "the certificate does not name one client of this index")
+
+
+class Admission:
+    """Knows the client behind a connection, and what the centre has decided about it.
+
+    Args:
+        insecure: no certificates are asked for.
+        rule_of: gives what was decided about the client of a name; asked at every call, so it takes effect at once.
+        revoked: says which certificates count no more.
+    """
+
+    def __init__(self, *, insecure: bool, rule_of: Callable[[str], ClientRule], revoked: Revocation | None) -> None:
+        self._insecure = insecure
+        self._rule_of = rule_of
+        self._revoked = revoked
+
+    def caller(self, authentication: Mapping[str, Iterable[bytes]]) -> Caller:
+        """Name the client that gRPC authenticated.
+
+        Raises:
+            AccessDenied: CLIENT_UNKNOWN: no client is named, its certificate was revoked, or it is suspended.
+        """
+        if self._insecure:
+            return Caller(INSECURE_CALLER, Role.INSECURE, "local")
+        caller = caller_named(list(authentication.get("peer_uri", ())))
+        if self._revoked is not None and self._revoked.holds(next(iter(authentication.get("x509_pem_cert", ())), b"")):
+            raise AccessDenied(Reason.CLIENT_UNKNOWN, "the certificate was revoked")
+        rule = self._rule_of(caller.urn)
+        if rule.suspended:
+            raise AccessDenied(Reason.CLIENT_UNKNOWN, "the client is suspended")
+        return replace(caller, roles=rule.roles, purposes=rule.purposes)
 
 
 class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Identifies the client, checks its role, and turns errors into status."""
 
-    def __init__(self, *, insecure: bool) -> None:
-        self._insecure = insecure
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
 
     async def intercept_service(
         self,
@@ -160,11 +127,8 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return guarded
 
     def _admit(self, method: str, context: Context) -> None:
-        if self._insecure:
-            caller = Caller(INSECURE_CALLER, Role.INSECURE, "local")
-        else:
-            caller = caller_named(list(context.auth_context().get("peer_uri", ())))
-        if caller.role not in _ROLES.get(method, ()):
+        caller = self._admission.caller(context.auth_context())
+        if not caller.may_call(method):
             raise AccessDenied(Reason.ROLE_MISSING, f"the role {caller.role.value} does not allow this call")
         CALLER.set(caller)
 

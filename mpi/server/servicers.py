@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
+from mpi.domain.access import Caller
 from mpi.domain.changes import Change, Selection
 from mpi.domain.identifiers import LocalIdToken, LocateKey
 from mpi.domain.identity import (
@@ -21,10 +22,11 @@ from mpi.domain.identity import (
     Regrouped,
     Undone,
 )
+from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import HeldTask
 from mpi.errors import AccessDenied, IndexBehind, Reason, RecordRejected, ServiceUnavailable
-from mpi.server.interceptors import CALLER, Caller, Context
+from mpi.server.interceptors import CALLER, Context
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.v1 import locator_service_pb2_grpc, record_pb2, registry_service_pb2_grpc, stewardship_service_pb2_grpc
 from mpi.v1 import registry_service_pb2 as registry_pb2
@@ -228,7 +230,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
 
     async def Locate(self, request: locator_pb2.LocateRequest, context: Context) -> locator_pb2.LocateResponse:
         """Find the identities that a key belongs to."""
-        convert.purpose_from_proto(request.purpose)
+        _claimed(request.purpose)
         key = convert.key_from_proto(request.key)
         revision = await self._reached(request.at_least, context)
         if request.as_of:
@@ -247,7 +249,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         self, request: locator_pb2.BatchLocateRequest, context: Context
     ) -> locator_pb2.BatchLocateResponse:
         """Answer many keys, in their order; a malformed key is answered with its own error."""
-        convert.purpose_from_proto(request.purpose)
+        _claimed(request.purpose)
         convert.check_batch(request.keys, "keys")
         revision = await self._reached(request.at_least, context)
         response = locator_pb2.BatchLocateResponse(revision=convert.revision_to_token(revision))
@@ -260,7 +262,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
 
     async def Match(self, request: locator_pb2.MatchRequest, context: Context) -> locator_pb2.MatchResponse:
         """Weigh demographics against the index without storing anything."""
-        convert.purpose_from_proto(request.purpose)
+        _claimed(request.purpose)
         limit = convert.limit_from_proto(request.limit)
         if not request.HasField("demographics"):
             raise RecordRejected(Reason.REQUEST_INVALID, "demographics", "is missing")
@@ -398,6 +400,14 @@ def new_request() -> str:
 def _signed() -> tuple[str, str]:
     """Who calls, and the name of the call."""
     return CALLER.get().urn, new_request()
+
+
+def _claimed(number: locator_pb2.PurposeOfUse.ValueType) -> PurposeOfUse:
+    """The purpose of a lookup, if the caller may claim it."""
+    purpose = convert.purpose_from_proto(number)
+    if not CALLER.get().may_claim(purpose):
+        raise AccessDenied(Reason.PURPOSE_DENIED, "the client may not look up for this purpose")
+    return purpose
 
 
 def _record(message: record_pb2.EncodedRecord, caller: Caller) -> EncodedRecord | RecordRejected:

@@ -455,7 +455,7 @@ class TestCertificates:
             [],
             ["urn:mpi:facility:1066"],
             ["urn:mpi:facility:"],
-            ["urn:mpi:admin:root"],
+            ["urn:mpi:root:root"],
             ["urn:mpi:insecure:local"],
             ["urn:mpi:facility:10661x y"],
             ["https://example.org/urn:mpi:facility:10661"],
