@@ -74,6 +74,7 @@ class ServerConfig:
         key_epochs: names of the facility key epochs whose records are accepted.
         tls: files of mutual TLS; None serves plain text, on loopback addresses only.
         metrics: address and port of the figures for Prometheus; None serves none.
+        policy: file of the policy of disclosure; None for the one that is shipped.
     """
 
     store: StoreConfig
@@ -81,9 +82,10 @@ class ServerConfig:
     key_epochs: tuple[str, ...]
     tls: TlsFiles | None
     metrics: str | None = None
+    policy: Path | None = None
 
 
-_KEYS = {"listen", "metrics", "rules", "service_key", "key_epochs", "tls", "database", "database_password"}
+_KEYS = {"listen", "metrics", "policy", "rules", "service_key", "key_epochs", "tls", "database", "database_password"}
 _TLS_KEYS = {"certificate", "key", "client_authority"}
 
 
@@ -112,6 +114,7 @@ def load_config(data: Path, path: Path | None, *, listen: str | None = None, ins
         key_epochs=_epochs(table.get("key_epochs"), base),
         tls=tls,
         metrics=_metrics(table.get("metrics")),
+        policy=_policy(table.get("policy"), base),
     )
 
 
@@ -219,6 +222,12 @@ def _metrics(value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ConfigInvalid("metrics", "is an address and a port, such as 127.0.0.1:9464")
     return value
+
+
+def _policy(value: Any, base: Path) -> Path | None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigInvalid("policy", "is the path of a file")
+    return base / value if value else None
 
 
 def _epochs(value: Any, base: Path) -> tuple[str, ...]:

@@ -42,6 +42,10 @@ ALLOWED = {
     "/mpi.v1.LocatorService/Locate": _LOOKERS,
     "/mpi.v1.LocatorService/BatchLocate": frozenset({Role.EXCHANGE, Role.STEWARD}),
     "/mpi.v1.LocatorService/Match": _LOOKERS,
+    # A facility may bring an objection and no consent: a mistake then hides, and never shows.
+    "/mpi.v1.ConsentService/Give": frozenset({Role.EXCHANGE, Role.PRIVACY_OFFICER}),
+    "/mpi.v1.ConsentService/Withdraw": frozenset({Role.FACILITY, Role.EXCHANGE, Role.PRIVACY_OFFICER}),
+    "/mpi.v1.ConsentService/List": frozenset({Role.EXCHANGE, Role.PRIVACY_OFFICER}),
     "/mpi.v1.StewardshipService/GetIdentity": _STEWARDS,
     "/mpi.v1.StewardshipService/Link": _STEWARDS,
     "/mpi.v1.StewardshipService/Unlink": _STEWARDS,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from mpi.domain.consent import Consent
 from mpi.domain.identity import Decision
 from mpi.domain.record import EncodedRecord
 
@@ -35,6 +36,8 @@ class Action(StrEnum):
     """An earlier change was taken back."""
     JOIN = "join"
     """The registration of a record showed two identities to be one person."""
+    CONSENT = "consent"
+    """A citizen's word about the use of their records was kept, or a consent for one lookup was used; none moves."""
 
 
 class Bond(StrEnum):
@@ -163,6 +166,7 @@ class Regrouping:
         partings: identities that were split off.
         rewrite: the record whose content changed; None for none.
         undone: revision of the change that an UNDO took back, 0 otherwise.
+        consents: what holds from now on of what citizens said.
     """
 
     action: Action
@@ -172,6 +176,7 @@ class Regrouping:
     partings: tuple[Parting, ...] = ()
     rewrite: Rewrite | None = None
     undone: int = 0
+    consents: tuple[Consent, ...] = ()
 
 
 Event = Placement | Regrouping

@@ -204,6 +204,8 @@ class Grouping:
         """
         if isinstance(event, Regrouping) and event.action is Action.ERASE:
             raise Conflict("an erased record cannot be brought back", (revision,))
+        if isinstance(event, Regrouping) and event.action is Action.CONSENT:
+            raise Conflict("what a citizen said is not taken back for them", (revision,))
         content = changes.rewrite(revision, event)
         moves = changes.moves(revision, event)
         stands = (

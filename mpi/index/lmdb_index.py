@@ -8,6 +8,7 @@ locations     name of a look-up key                  many: enterprise id, encryp
 records       record number, encrypted               enterprise id, encrypted; names of the record's candidates
 identities    name of an enterprise id               members: number, facility, pointer, tokens, channels
 standing      name of an enterprise id               the one that it stands for, and those split off it
+consents      name of whom they are about             what citizens said, by network and purpose
 state         "revision"                             revision of the store that the index stands at
 ============  =====================================  =====================================================
 
@@ -25,6 +26,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,17 +36,19 @@ from typing import Any, TypeVar
 import lmdb
 import numpy as np
 
+from mpi.domain.consent import Consent, Subject
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Identity, Location
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import IndexCorrupt
 from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer, eid_bytes, eid_text
 from mpi.linkage.comparison import Vectors
+from mpi.store.consent_packing import pack_consents, pack_subject, replaced, unpack_consents
 
 MAP_BYTES = 1 << 38
 """Address space that LMDB reserves at first (256 GiB); the file itself grows as it is filled, and then the space."""
 
-TABLES = ("candidates", "locations", "records", "identities", "standing", "state")
+TABLES = ("candidates", "locations", "records", "identities", "standing", "consents", "state")
 TokenKey = IdentifierToken | LocalIdToken
 """Look-up keys that are tokens of a record; an enterprise id needs no table."""
 
@@ -321,6 +325,21 @@ class IndexReader:
         sealed = self._transaction.get(key, db=self._tables["identities"])
         return [] if sealed is None else _unpack_members(self._sealer.open(key, bytes(sealed)))
 
+    def consents(self, subjects: Iterable[Subject]) -> list[Consent]:
+        """What holds of what was said about somebody under any of these numbers. Where nobody ever said anything, it
+        costs nothing.
+        """
+        table = self._tables["consents"]
+        if not self._transaction.stat(table)["entries"]:
+            return []
+        found = []
+        for subject in subjects:
+            key = self._sealer.name("consents", pack_subject(subject))
+            sealed = self._transaction.get(key, db=table)
+            if sealed is not None:
+                found += unpack_consents(self._sealer.open(key, bytes(sealed)))
+        return found
+
     def locate(self, key: LocateKey) -> tuple[Identity, ...]:
         """Identities that a look-up key leads to, each with its locations in order."""
         found = []
@@ -410,6 +429,12 @@ class IndexWriter(IndexReader):
         """Know, or no longer know, that an identity was split off another one."""
         target, parts = self._standing(origin)
         self._stand(origin, target, sorted({*parts, part} if held else {*parts} - {part}))
+
+    def say(self, said: Consent) -> None:
+        """Hold what was said, in place of what was said before about the same network and purpose."""
+        key = self._sealer.name("consents", pack_subject(said.subject))
+        packed = pack_consents(replaced(self.consents([said.subject]), said))
+        self._transaction.put(key, self._sealer.seal(key, packed), db=self._tables["consents"])
 
     def flush(self) -> None:
         """Write the identities that were touched and the look-up keys that changed with them."""

@@ -132,6 +132,9 @@ def fill(index: Index, reading: Reading, told: Told = _untold) -> int:
             writer.lead(eid, target)
         for origin, part in reading.partings():
             writer.part(origin, part, held=True)
+        for consents in reading.every_consent():
+            for said in consents:
+                writer.say(said)
         writer.set_revision(revision)
 
     index.write(finish)
@@ -265,6 +268,9 @@ def _apply(writer: IndexWriter, change: Change) -> None:
         writer.lead(redirect.eid, redirect.target)
     for parting in changes_of.partings(event):
         writer.part(parting.origin, parting.part, held=parting.after)
+    if not isinstance(event, Placement):
+        for said in event.consents:
+            writer.say(said)
 
 
 def _fill(writer: IndexWriter, batch: Iterable[LiveRecord]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from mpi.domain.changes import Action, Binding, Bond, Move, Parting, Placement, Redirect, Regrouping, Rewrite
 from mpi.domain.identity import Decision
 from mpi.domain.review import ReviewTask
+from mpi.store.consent_packing import pack_consents, unpack_consents
 
 _NO_EID = bytes(16)
 _OUTER = struct.Struct(">BQII")
@@ -94,6 +95,7 @@ def pack_outer(event: Placement | Regrouping) -> bytes:
         )
         parts += [_MOVE.pack(m.record, _eid(m.source), _eid(m.target), m.content) for m in event.moves]
         parts += [_PARTING.pack(_eid(p.origin), _eid(p.part), p.before, p.after) for p in event.partings]
+        parts.append(pack_consents(event.consents))
     return b"".join(parts)
 
 
@@ -113,7 +115,8 @@ def unpack_outer(packed: bytes) -> tuple[int, Regrouping]:
     moved = tuple(Move(r, _text(s), _text(t), c) for r, s, t, c in reader.rows(_MOVE, moves))
     parted = tuple(Parting(_text(o), _text(p), bool(x), bool(y)) for o, p, x, y in reader.rows(_PARTING, partings))
     rewrite = Rewrite(*written) if written[0] else None
-    return 0, Regrouping(_ACTIONS[action], moved, led, bound, parted, rewrite, undone)
+    consents = tuple(unpack_consents(reader.rest()))
+    return 0, Regrouping(_ACTIONS[action], moved, led, bound, parted, rewrite, undone, consents)
 
 
 def pack_task(task: ReviewTask) -> bytes:
@@ -140,6 +143,9 @@ class _Reader:
         part = self._packed[self._at : end]
         self._at = end
         return list(layout.iter_unpack(part))
+
+    def rest(self) -> bytes:
+        return self._packed[self._at :]
 
 
 def _eid(text: str) -> bytes:

@@ -12,11 +12,13 @@ from sqlalchemy import Connection, Select, Table, func, or_, select
 from mpi.domain import changes as changes_of
 from mpi.domain.access import ClientRule, Role
 from mpi.domain.changes import Action, Bond, Cause, Change, Placement, Regrouping, Selection
+from mpi.domain.consent import Consent, Subject
 from mpi.domain.grouping import Grouping
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedRecord
 from mpi.domain.review import HeldTask, TaskStatus
 from mpi.store import schema
+from mpi.store.consent_packing import pack_subject, unpack_consents
 from mpi.store.event_packing import unpack_outer, unpack_placement, unpack_task
 from mpi.store.packing import unpack_record
 from mpi.store.sealing import Sealing
@@ -279,6 +281,21 @@ class Reading:
             for rows in rows_of(self._connection, table):
                 yield table, rows
 
+    def consents(self, subject: Subject) -> list[Consent]:
+        """Read what holds of what was said about somebody, by network and purpose."""
+        name, table = self._sealing.subject(pack_subject(subject)), schema.consent
+        payload = self._connection.scalar(select(table.c.payload).where(table.c.name == name))
+        return [] if payload is None else self._said(name, payload)
+
+    def every_consent(self) -> Iterator[list[Consent]]:
+        """Read what holds of what was said about everybody, one person's number after the other."""
+        table = schema.consent
+        rows = self._connection.execute(
+            select(table.c.name, table.c.payload), execution_options={"yield_per": CHANGES_PER_READ}
+        )
+        for name, payload in rows:
+            yield self._said(name, payload)
+
     def clients(self) -> list[ClientRule]:
         """Read what was decided about clients, by name."""
         table = schema.client
@@ -296,6 +313,9 @@ class Reading:
         ]
 
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _said(self, name: bytes, payload: bytes) -> list[Consent]:
+        return unpack_consents(self._sealing.box.open(f"consent/{name.hex()}", payload))
 
     def _conditions(self, selection: Selection) -> Iterator[Any]:
         log, cause, trace = schema.change.c, schema.cause.c, schema.trace.c

@@ -127,6 +127,14 @@ task = Table(
 )
 """Possible links that wait for a person, and records that wait to be compared."""
 
+consent = Table(
+    "consent",
+    metadata,
+    Column("name", LargeBinary(16), primary_key=True),
+    Column("payload", LargeBinary, nullable=False),
+)
+"""What citizens said last: one row a number (or a record, after a split), under a keyed name, its networks sealed."""
+
 client = Table(
     "client",
     metadata,

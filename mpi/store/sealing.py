@@ -52,6 +52,7 @@ class Sealing:
         self.box = Box(derive(at_rest, "store/payload"))
         self._ref_key = derive(at_rest, "store/ref")
         self._trace_key = derive(at_rest, "store/trace")
+        self._subject_key = derive(at_rest, "store/subject")
 
     def ref(self, facility: str, local_id_token: bytes) -> bytes:
         """Keyed name that finds a facility's record again, 32 bytes."""
@@ -73,6 +74,10 @@ class Sealing:
         """Payload of a row of the log: its outer part sealed here, its inner part sealed already."""
         sealed = self.box.seal(f"change/{revision}", outer)
         return len(sealed).to_bytes(4, "big") + sealed + inner
+
+    def subject(self, packed: bytes) -> bytes:
+        """Keyed name under which what was said about somebody is found, 16 bytes."""
+        return hmac.digest(self._subject_key, packed, "sha256")[:_NAME_BYTES]
 
     def new_record_key(self, number: int) -> tuple[Box, bytes]:
         """Make a record's own key; gives what it seals with, and the key sealed for the record's row."""

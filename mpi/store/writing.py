@@ -12,10 +12,12 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 from mpi.domain import changes as changes_of
 from mpi.domain.access import ClientRule
 from mpi.domain.changes import Action, Bond, Cause, Change, Event, Placement, Regrouping
+from mpi.domain.consent import Consent
 from mpi.domain.record import EncodedRecord
 from mpi.domain.review import ReviewTask, TaskStatus
 from mpi.errors import Conflict
 from mpi.store import schema
+from mpi.store.consent_packing import pack_consents, pack_subject, replaced
 from mpi.store.event_packing import pack_outer, pack_placement, pack_task
 from mpi.store.packing import pack_record
 from mpi.store.reading import Reading, StoredRecord
@@ -161,6 +163,16 @@ class Transaction(Reading):
     def close_task(self, number: int, status: TaskStatus) -> None:
         """Say what became of a task."""
         self._decided[number] = status
+
+    def say(self, consents: Sequence[Consent]) -> None:
+        """Keep what was said, in place of what was said before about the same networks and purposes, and log it."""
+        table = schema.consent
+        for said in consents:
+            name = self._sealing.subject(pack_subject(said.subject))
+            payload = pack_consents(replaced(self.consents(said.subject), said))
+            self._connection.execute(delete(table).where(table.c.name == name))
+            self._insert(table, [{"name": name, "payload": self._sealing.box.seal(f"consent/{name.hex()}", payload)}])
+        self._log(Regrouping(Action.CONSENT, consents=tuple(consents)), None, "", b"")
 
     def set_client(self, rule: ClientRule) -> None:
         """Keep what was decided about a client, in place of what was decided before."""

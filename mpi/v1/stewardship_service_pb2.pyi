@@ -49,6 +49,8 @@ class _ActionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     """ACTION_UNDO is a change taken back."""
     ACTION_JOIN: _Action.ValueType  # 10
     """ACTION_JOIN is two identities that the registration of a record showed to be one person."""
+    ACTION_CONSENT: _Action.ValueType  # 11
+    """ACTION_CONSENT means that what a citizen said was kept; no record moved."""
 
 class Action(_Action, metaclass=_ActionEnumTypeWrapper):
     """Action says what a change was."""
@@ -75,6 +77,8 @@ ACTION_UNDO: Action.ValueType  # 9
 """ACTION_UNDO is a change taken back."""
 ACTION_JOIN: Action.ValueType  # 10
 """ACTION_JOIN is two identities that the registration of a record showed to be one person."""
+ACTION_CONSENT: Action.ValueType  # 11
+"""ACTION_CONSENT means that what a citizen said was kept; no record moved."""
 global___Action = Action
 
 class _Bond:

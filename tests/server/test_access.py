@@ -49,6 +49,9 @@ RegistryService/Retract            yes      no       no      no      no      no
 LocatorService/Locate              yes      yes      yes     no      no      no
 LocatorService/BatchLocate         no       yes      yes     no      no      no
 LocatorService/Match               yes      yes      yes     no      no      no
+ConsentService/Give                no       yes      no      no      yes     no
+ConsentService/Withdraw            yes      yes      no      no      yes     no
+ConsentService/List                no       yes      no      no      yes     no
 StewardshipService/GetIdentity     no       no       yes     no      no      no
 StewardshipService/Link            no       no       yes     no      no      no
 StewardshipService/Unlink          no       no       yes     no      no      no

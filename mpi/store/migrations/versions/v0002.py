@@ -1,4 +1,4 @@
-"""Decisions about clients."""
+"""Decisions about clients, and what citizens consent to."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,6 +11,11 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables of access."""
+    op.create_table(
+        "consent",
+        sa.Column("name", sa.LargeBinary(16), primary_key=True),
+        sa.Column("payload", sa.LargeBinary, nullable=False),
+    )
     op.create_table(
         "client",
         sa.Column("urn", sa.String(100), primary_key=True),

@@ -1,0 +1,207 @@
+"""Consent: which of a person's records may be located, by what the citizen said and by what the law says.
+
+A lookup goes over networks of facilities. A network is statutory, where a record may be located unless the citizen
+objected, or opt-in, where it may be located only once the citizen consented. Facilities of a sensitive class (such as
+psychiatry) need a consent that includes them in either. Consents are kept by identifier token, so what holds for an
+identity follows from the numbers of its records, however records are merged and split:
+
+- an objection under any number of an identity hides all its records;
+- a consent opens the records that carry the number it was given under, and those that carry no number.
+
+So the stricter wins wherever records of several numbers come together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mpi.domain.identifiers import IdentifierKind, IdentifierToken
+from mpi.domain.purpose import PurposeOfUse
+
+
+class Basis(StrEnum):
+    """What locating records over a network rests on."""
+
+    OPT_IN = "opt-in"
+    """The citizen's consent."""
+    STATUTORY = "statutory"
+    """The law; the citizen may object, except where the law binds."""
+
+
+class Stance(StrEnum):
+    """What a citizen said last about a network and a purpose."""
+
+    GIVEN = "given"
+    """Records may be located."""
+    WITHDRAWN = "withdrawn"
+    """Records may not be located."""
+    USED = "used"
+    """It was given for one lookup, which has been made."""
+
+
+Subject = IdentifierToken | int
+"""Whom a consent is about: who carries a number, or, for an objection that outlived a split, a record by its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a citizen said about one network and one purpose; what they say later replaces it.
+
+    Attributes:
+        subject: whom it is about.
+        network: name of the network.
+        purpose: purpose of use.
+        stance: what was said.
+        once: it holds for one lookup.
+        sensitive: it includes facilities of sensitive classes.
+        recorder: the client that brought it.
+        reference: where it is documented, such as the number of a form; never something that names the person.
+    """
+
+    subject: Subject
+    network: str
+    purpose: PurposeOfUse
+    stance: Stance
+    once: bool = False
+    sensitive: bool = False
+    recorder: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network of facilities.
+
+    Attributes:
+        name: lower-case letters, digits and hyphens.
+        basis: what locating over it rests on.
+        facilities: codes of its facilities; None for every facility.
+        clients: names of the clients that ask over it, and then over such networks alone.
+        binding: purposes for which the law leaves no objection; statutory networks only.
+    """
+
+    name: str
+    basis: Basis
+    facilities: frozenset[str] | None = None
+    clients: frozenset[str] = frozenset()
+    binding: frozenset[PurposeOfUse] = frozenset()
+
+    def has(self, facility: str) -> bool:
+        """Say whether a facility belongs to it."""
+        return self.facilities is None or facility in self.facilities
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The networks, and the facilities of each sensitive class."""
+
+    networks: tuple[Network, ...]
+    classes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def asked_over(self, client: str) -> tuple[Network, ...]:
+        """Networks that a client asks over: those that name it, or else every one."""
+        return tuple(each for each in self.networks if client in each.clients) or self.networks
+
+    def is_sensitive(self, facility: str) -> bool:
+        """Say whether a facility is of a sensitive class."""
+        return any(facility in facilities for facilities in self.classes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, and why.
+
+    Attributes:
+        client: the client's name in full.
+        facility: the code of a facility that asks; "" for another client. Its own records are never hidden from it.
+        purpose: purpose of use.
+        whole: nothing is hidden: a steward asks, who must see identities whole.
+    """
+
+    client: str
+    facility: str
+    purpose: PurposeOfUse
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One record of an identity, as disclosure sees it: where it is, and the subjects that consents know it by."""
+
+    facility: str
+    subjects: frozenset[Subject]
+
+    def numbers(self) -> frozenset[IdentifierToken]:
+        """Numbers of a person that it carries; families share phones, so those are none."""
+        tokens = (each for each in self.subjects if isinstance(each, IdentifierToken))
+        return frozenset(each for each in tokens if each.kind is not IdentifierKind.PHONE)
+
+
+def permits(
+    network: Network, purpose: PurposeOfUse, stance: Stance | None, *, sensitive: bool, includes_sensitive: bool
+) -> bool:
+    """Say whether one record may be located over one network.
+
+    Args:
+        network: it belongs to the record's facility.
+        purpose: why it is asked.
+        stance: what counts of what the citizen said; None for nothing.
+        sensitive: the facility is of a sensitive class.
+        includes_sensitive: a consent that counts includes such facilities.
+    """
+    if purpose is PurposeOfUse.BTG:
+        return True
+    if stance is Stance.WITHDRAWN:
+        return network.basis is Basis.STATUTORY and purpose in network.binding and not sensitive
+    if sensitive:
+        return stance is Stance.GIVEN and includes_sensitive
+    return network.basis is Basis.STATUTORY or stance is Stance.GIVEN
+
+
+def disclosed(
+    policy: Policy, asking: Asking, holdings: Sequence[Holding], consents: Collection[Consent]
+) -> tuple[list[bool], tuple[Consent, ...]]:
+    """Say which records of an identity may be located.
+
+    Args:
+        policy: the networks.
+        asking: who asks and why.
+        holdings: all records of the identity.
+        consents: all that was said under any of their subjects.
+
+    Returns:
+        For each record whether it may be, and the consents for one lookup that this would use up.
+    """
+    if asking.whole:
+        return [True] * len(holdings), ()
+    said = [each for each in consents if each.purpose is asking.purpose and each.stance is not Stance.USED]
+    seen = _seen(policy, asking, holdings, said)
+    once = tuple(each for each in said if each.once and each.stance is Stance.GIVEN)
+    if not once or seen == _seen(policy, asking, holdings, [each for each in said if each not in once]):
+        return seen, ()
+    return seen, once
+
+
+def _seen(policy: Policy, asking: Asking, holdings: Sequence[Holding], said: Sequence[Consent]) -> list[bool]:
+    networks = policy.asked_over(asking.client)
+    return [
+        holding.facility == asking.facility
+        or any(
+            network.has(holding.facility) and _opens(policy, network, asking.purpose, holding, said)
+            for network in networks
+        )
+        for holding in holdings
+    ]
+
+
+def _opens(policy: Policy, network: Network, purpose: PurposeOfUse, holding: Holding, said: Sequence[Consent]) -> bool:
+    here = [each for each in said if each.network == network.name]
+    sensitive = policy.is_sensitive(holding.facility)
+    if any(each.stance is Stance.WITHDRAWN for each in here):
+        return permits(network, purpose, Stance.WITHDRAWN, sensitive=sensitive, includes_sensitive=False)
+    numbers = holding.numbers()
+    given = [each for each in here if not numbers or each.subject in numbers]
+    includes = any(each.sensitive for each in given)
+    return permits(network, purpose, Stance.GIVEN if given else None, sensitive=sensitive, includes_sensitive=includes)

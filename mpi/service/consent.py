@@ -1,0 +1,117 @@
+"""Consents: keep what citizens say, and use up what was said for one lookup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mpi.domain.changes import Cause
+from mpi.domain.consent import Consent, Policy, Stance
+from mpi.domain.identifiers import IdentifierKind, IdentifierToken
+from mpi.domain.purpose import PurposeOfUse
+from mpi.errors import Reason, RecordRejected
+from mpi.index.lmdb_index import Index
+from mpi.index.projector import bring_up, project
+from mpi.service.gateway import Gateway
+from mpi.store.sql import Store
+
+_REFERENCE = re.compile(r"[\x20-\x7e]{0,64}", re.ASCII)
+
+
+class Consents:
+    """The use case behind `ConsentService`. What was said is in force, in this process, when a call returns."""
+
+    def __init__(self, gateway: Gateway, store: Store, index: Index, policy: Policy, rules_digest: str) -> None:
+        self._gateway = gateway
+        self._store = store
+        self._index = index
+        self._networks = frozenset(network.name for network in policy.networks)
+        self._rules_digest = rules_digest
+
+    def give(
+        self,
+        token: IdentifierToken,
+        network: str,
+        purposes: Sequence[PurposeOfUse],
+        actor: str,
+        request: str = "",
+        *,
+        once: bool = False,
+        sensitive: bool = False,
+        reference: str = "",
+    ) -> int:
+        """Keep a consent, also of a person who has no record yet.
+
+        Args:
+            token: of a number of the person, as it arrived.
+            network: that it is about.
+            purposes: that it is about.
+            actor: the client that brings it.
+            request: name of the call.
+            once: it holds for one lookup of each purpose.
+            sensitive: it includes facilities of sensitive classes.
+            reference: where it is documented.
+
+        Returns:
+            The store's revision.
+
+        Raises:
+            RecordRejected: the number is a phone, the network unknown, or there is no purpose.
+        """
+        return self._say(token, network, purposes, Stance.GIVEN, actor, request, once, sensitive, reference)
+
+    def withdraw(
+        self,
+        token: IdentifierToken,
+        network: str,
+        purposes: Sequence[PurposeOfUse],
+        actor: str,
+        request: str = "",
+        *,
+        reference: str = "",
+    ) -> int:
+        """Keep an objection, with the arguments, result and errors of `give`."""
+        return self._say(token, network, purposes, Stance.WITHDRAWN, actor, request, False, False, reference)
+
+    def listed(self, token: IdentifierToken, recorder: str | None) -> list[Consent]:
+        """Say what holds under a number; only what one client brought, unless `recorder` is None."""
+        subject = self._gateway.identifier(_personal(token))
+        with self._store.reading() as reading:
+            return [each for each in reading.consents(subject) if recorder in (None, each.recorder)]
+
+    def _say(
+        self,
+        token: IdentifierToken,
+        network: str,
+        purposes: Sequence[PurposeOfUse],
+        stance: Stance,
+        actor: str,
+        request: str,
+        once: bool,
+        sensitive: bool,
+        reference: str,
+    ) -> int:
+        subject = self._gateway.identifier(_personal(token))
+        if network not in self._networks:
+            known = ", ".join(sorted(self._networks))
+            raise RecordRejected(Reason.REQUEST_INVALID, "network", f"is none of the policy's networks: {known}")
+        if not purposes or PurposeOfUse.BTG in purposes:
+            raise RecordRejected(Reason.REQUEST_INVALID, "purposes", "names a purpose or several, and never BTG")
+        if not _REFERENCE.fullmatch(reference):
+            raise RecordRejected(Reason.REQUEST_INVALID, "reference", "is at most 64 printable ASCII characters")
+        said = [
+            Consent(subject, network, purpose, stance, once, sensitive, actor, reference)
+            for purpose in sorted(set(purposes))
+        ]
+        with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
+            bring_up(self._index, transaction)
+            transaction.say(said)
+            revision, changes = transaction.revision, transaction.changes_made
+        project(self._index, changes)
+        return revision
+
+
+def _personal(token: IdentifierToken) -> IdentifierToken:
+    if token.kind is IdentifierKind.PHONE:
+        raise RecordRejected(Reason.REQUEST_INVALID, "identifier.kind", "a phone names no single person")
+    return token
