@@ -26,17 +26,24 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from mpi.domain.changes import Change, Selection
-from mpi.domain.identifiers import LocalIdToken, LocateKey
+from mpi.domain.consent import Consent
+from mpi.domain.identifiers import IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Decision, Identity, IdentityView, MatchCandidate, Registration, Regrouped, Undone
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import HeldTask
 from mpi.errors import ConfigInvalid, MpiError, RecordRejected, ServiceUnavailable
+from mpi.v1 import consent_service_pb2 as consent_pb2
+from mpi.v1 import (
+    consent_service_pb2_grpc,
+    locator_service_pb2_grpc,
+    registry_service_pb2_grpc,
+    stewardship_service_pb2_grpc,
+)
 from mpi.v1 import locator_service_pb2 as locator_pb2
-from mpi.v1 import locator_service_pb2_grpc, registry_service_pb2_grpc, stewardship_service_pb2_grpc
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
-from mpi.wire import convert, stewardship
+from mpi.wire import consent, convert, stewardship
 from mpi.wire.status import from_wire
 
 __all__ = [
@@ -176,6 +183,7 @@ class Client:
         self._registry: Any = registry_service_pb2_grpc.RegistryServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._locator: Any = locator_service_pb2_grpc.LocatorServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._stewardship: Any = stewardship_service_pb2_grpc.StewardshipServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._consent: Any = consent_service_pb2_grpc.ConsentServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __repr__(self) -> str:
         return f"Client({self._address}, {'mutual TLS' if self._secure else 'plain text'})"
@@ -412,6 +420,61 @@ class Client:
         verdict = stewardship_pb2.VERDICT_SAME if same else stewardship_pb2.VERDICT_DIFFERENT
         request = stewardship_pb2.DecideTaskRequest(number=task, verdict=verdict)
         return stewardship.regrouped_from_proto(self._call(self._stewardship.DecideTask, request).regrouped)
+
+    def give_consent(
+        self,
+        token: IdentifierToken,
+        network: str,
+        purposes: Sequence[PurposeOfUse],
+        *,
+        once: bool = False,
+        includes_sensitive: bool = False,
+        reference: str = "",
+    ) -> bytes:
+        """Keep a citizen's consent, also before anything is registered of them.
+
+        Args:
+            token: of the citizen's number. While key epochs are changed, give it under both.
+            network: of facilities, as the index's policy names it.
+            purposes: purposes of use that it is about.
+            once: it holds for one lookup of each purpose.
+            includes_sensitive: it includes facilities of sensitive classes.
+            reference: where it is documented, never a value that names the citizen.
+
+        Returns:
+            A revision token: a lookup that demands it goes by this consent.
+
+        Raises:
+            RecordRejected: the network is unknown, or no purpose is named.
+            AccessDenied: the client brings no consents.
+        """
+        request = consent_pb2.GiveRequest(
+            identifier=convert.token_to_proto(token),
+            network=network,
+            purposes=[convert.purpose_to_proto(each) for each in purposes],
+            once=once,
+            includes_sensitive=includes_sensitive,
+            reference=reference,
+        )
+        return bytes(self._call(self._consent.Give, request).revision)
+
+    def withdraw_consent(
+        self, token: IdentifierToken, network: str, purposes: Sequence[PurposeOfUse], *, reference: str = ""
+    ) -> bytes:
+        """Keep a citizen's objection; arguments, result and errors as of `give_consent`."""
+        request = consent_pb2.WithdrawRequest(
+            identifier=convert.token_to_proto(token),
+            network=network,
+            purposes=[convert.purpose_to_proto(each) for each in purposes],
+            reference=reference,
+        )
+        return bytes(self._call(self._consent.Withdraw, request).revision)
+
+    def consents(self, token: IdentifierToken) -> list[Consent]:
+        """Say what holds under a number: all of it to a privacy officer, to others what they brought."""
+        request = consent_pb2.ListRequest(identifier=convert.token_to_proto(token))
+        response = self._call(self._consent.List, request)
+        return [consent.consent_from_proto(token, each) for each in response.consents]
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
         try:

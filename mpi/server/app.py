@@ -22,6 +22,8 @@ from mpi.domain.access import ClientRule
 from mpi.errors import ConfigInvalid
 from mpi.server.interceptors import Admission, Edge
 from mpi.server.servicers import (
+    Consents,
+    ConsentServicer,
     History,
     Locator,
     LocatorServicer,
@@ -35,6 +37,8 @@ from mpi.server.servicers import (
 from mpi.server.tls import Revocation
 from mpi.server.tls import credentials as server_credentials
 from mpi.v1 import (
+    consent_service_pb2,
+    consent_service_pb2_grpc,
     locator_service_pb2,
     locator_service_pb2_grpc,
     registry_service_pb2,
@@ -64,6 +68,7 @@ _SERVICES = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     locator_service_pb2.DESCRIPTOR.services_by_name["LocatorService"].full_name,
     stewardship_service_pb2.DESCRIPTOR.services_by_name["StewardshipService"].full_name,
+    consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"].full_name,
 )
 
 _log = logging.getLogger(__name__)
@@ -82,6 +87,7 @@ class Application:
     history: History
     matcher: Matcher
     stewardship: Stewardship
+    consents: Consents
     rule_of: Callable[[str], ClientRule] = ClientRule
 
 
@@ -120,6 +126,9 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
     )
     stewardship_service_pb2_grpc.add_StewardshipServiceServicer_to_server(  # type: ignore[no-untyped-call]
         StewardshipServicer(application.stewardship, writer, pool), server
+    )
+    consent_service_pb2_grpc.add_ConsentServiceServicer_to_server(  # type: ignore[no-untyped-call]
+        ConsentServicer(application.consents, writer, pool), server
     )
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -15,11 +15,13 @@ from mpi.server.app import Application
 from mpi.server.metrics import Figures, served
 from mpi.service.backlog import Backlog
 from mpi.service.clients import Clients
+from mpi.service.consent import Consents
 from mpi.service.gateway import Gateway
 from mpi.service.history import History
 from mpi.service.keys import open_service_keys
 from mpi.service.location import Locator
 from mpi.service.matching import Matcher, Matching
+from mpi.service.policy import load_policy
 from mpi.service.registration import Registry
 from mpi.service.stewardship import Stewardship
 from mpi.store.sql import Store, open_postgres, open_sqlite
@@ -89,6 +91,7 @@ def application(config: ServerConfig) -> Iterator[Application]:
     rules = load_rules(rule_file(config.store.rules))
     gateway = Gateway(open_service_keys(config.store.service_key).gateway, rules, config.key_epochs)
     matching = Matching(rules.profile, rules.model)
+    policy = load_policy(config.policy)
     with opened(config.store) as (store, index):
         if catch_up(index, store) > store.head():
             raise IndexCorrupt("the index is ahead of the store, as after a restored backup; run `mpi index rebuild`")
@@ -105,5 +108,6 @@ def application(config: ServerConfig) -> Iterator[Application]:
                 history=History(store),
                 matcher=Matcher(gateway, index, matching),
                 stewardship=Stewardship(store, index, rules.model.digest),
+                consents=Consents(gateway, store, index, policy, rules.model.digest),
                 rule_of=clients.rule_of,
             )

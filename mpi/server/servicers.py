@@ -10,9 +10,10 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
-from mpi.domain.access import Caller
+from mpi.domain.access import Caller, Role
 from mpi.domain.changes import Change, Selection
-from mpi.domain.identifiers import LocalIdToken, LocateKey
+from mpi.domain.consent import Consent
+from mpi.domain.identifiers import IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import (
     Decision,
     Identity,
@@ -27,11 +28,18 @@ from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import HeldTask
 from mpi.errors import AccessDenied, IndexBehind, Reason, RecordRejected, ServiceUnavailable
 from mpi.server.interceptors import CALLER, Context
+from mpi.v1 import consent_service_pb2 as consent_pb2
+from mpi.v1 import (
+    consent_service_pb2_grpc,
+    locator_service_pb2_grpc,
+    record_pb2,
+    registry_service_pb2_grpc,
+    stewardship_service_pb2_grpc,
+)
 from mpi.v1 import locator_service_pb2 as locator_pb2
-from mpi.v1 import locator_service_pb2_grpc, record_pb2, registry_service_pb2_grpc, stewardship_service_pb2_grpc
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
-from mpi.wire import convert, stewardship
+from mpi.wire import consent, convert, stewardship
 
 WAITING_BATCHES = 64
 """Most batches that wait for the writer; more than that and callers are told to come back."""
@@ -114,6 +122,39 @@ class Stewardship(Protocol):
 
     def decide(self, number: int, *, same: bool, actor: str, request: str) -> Regrouped:
         """Answer a task."""
+
+
+class Consents(Protocol):
+    """Keeps what citizens say."""
+
+    def give(
+        self,
+        token: IdentifierToken,
+        network: str,
+        purposes: Sequence[PurposeOfUse],
+        actor: str,
+        request: str,
+        *,
+        once: bool,
+        sensitive: bool,
+        reference: str,
+    ) -> int:
+        """Keep a consent; gives the revision from which on it holds."""
+
+    def withdraw(
+        self,
+        token: IdentifierToken,
+        network: str,
+        purposes: Sequence[PurposeOfUse],
+        actor: str,
+        request: str,
+        *,
+        reference: str,
+    ) -> int:
+        """Keep an objection; gives the revision from which on it holds."""
+
+    def listed(self, token: IdentifierToken, recorder: str | None) -> list[Consent]:
+        """Say what holds under a number, of all that was said or of what one client brought."""
 
 
 class Writer:
@@ -390,6 +431,42 @@ class StewardshipServicer(stewardship_service_pb2_grpc.StewardshipServiceService
 
     async def _read(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
+    """Keeps what citizens say about who may locate their records."""
+
+    def __init__(self, consents: Consents, writer: Writer, pool: Executor) -> None:
+        self._consents = consents
+        self._writer = writer
+        self._pool = pool
+
+    async def Give(self, request: consent_pb2.GiveRequest, context: Context) -> consent_pb2.GiveResponse:
+        """Keep a consent."""
+        work = partial(
+            self._consents.give,
+            *consent.said_from_proto(request),
+            *_signed(),
+            once=request.once,
+            sensitive=request.includes_sensitive,
+            reference=request.reference,
+        )
+        return consent_pb2.GiveResponse(revision=convert.revision_to_token(await self._writer.run(work)))
+
+    async def Withdraw(self, request: consent_pb2.WithdrawRequest, context: Context) -> consent_pb2.WithdrawResponse:
+        """Keep an objection."""
+        said = consent.said_from_proto(request)
+        work = partial(self._consents.withdraw, *said, *_signed(), reference=request.reference)
+        return consent_pb2.WithdrawResponse(revision=convert.revision_to_token(await self._writer.run(work)))
+
+    async def List(self, request: consent_pb2.ListRequest, context: Context) -> consent_pb2.ListResponse:
+        """Say what holds under a number."""
+        caller = CALLER.get()
+        recorder = None if caller.has(Role.PRIVACY_OFFICER) else caller.urn
+        token = convert.token_from_proto(request.identifier, "identifier", Reason.REQUEST_INVALID)
+        work = partial(self._consents.listed, token, recorder)
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return consent_pb2.ListResponse(consents=[consent.consent_to_proto(each) for each in found])
 
 
 def new_request() -> str:
