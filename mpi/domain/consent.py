@@ -151,8 +151,6 @@ def permits(
         sensitive: the facility is of a sensitive class.
         includes_sensitive: a consent that counts includes such facilities.
     """
-    if purpose is PurposeOfUse.BTG:
-        return True
     if stance is Stance.WITHDRAWN:
         return network.basis is Basis.STATUTORY and purpose in network.binding and not sensitive
     if sensitive:
@@ -174,7 +172,7 @@ def disclosed(
     Returns:
         For each record whether it may be, and the consents for one lookup that this would use up.
     """
-    if asking.whole:
+    if asking.whole or asking.purpose is PurposeOfUse.BTG:
         return [True] * len(holdings), ()
     said = [each for each in consents if each.purpose is asking.purpose and each.stance is not Stance.USED]
     seen = _seen(policy, asking, holdings, said)
@@ -182,6 +180,19 @@ def disclosed(
     if not once or seen == _seen(policy, asking, holdings, [each for each in said if each not in once]):
         return seen, ()
     return seen, once
+
+
+def open_to_all(policy: Policy, networks: Sequence[Network], facility: str) -> bool:
+    """Say whether a facility's record may be located over networks where nobody has said anything.
+
+    It is so for every purpose or for none, so it need not be found out for every lookup.
+    """
+    sensitive = policy.is_sensitive(facility)
+    return any(
+        network.has(facility)
+        and permits(network, PurposeOfUse.TREAT, None, sensitive=sensitive, includes_sensitive=False)
+        for network in networks
+    )
 
 
 def _seen(policy: Policy, asking: Asking, holdings: Sequence[Holding], said: Sequence[Consent]) -> list[bool]:

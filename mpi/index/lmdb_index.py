@@ -8,7 +8,8 @@ locations     name of a look-up key                  many: enterprise id, encryp
 records       record number, encrypted               enterprise id, encrypted; names of the record's candidates
 identities    name of an enterprise id               members: number, facility, pointer, tokens, channels
 standing      name of an enterprise id               the one that it stands for, and those split off it
-consents      name of whom they are about             what citizens said, by network and purpose
+consents      name of a number of a person            what citizens said, by network and purpose
+objections    name of a record's number               what a record was parted from, by network and purpose
 state         "revision"                             revision of the store that the index stands at
 ============  =====================================  =====================================================
 
@@ -48,11 +49,12 @@ from mpi.store.consent_packing import pack_consents, pack_subject, replaced, unp
 MAP_BYTES = 1 << 38
 """Address space that LMDB reserves at first (256 GiB); the file itself grows as it is filled, and then the space."""
 
-TABLES = ("candidates", "locations", "records", "identities", "standing", "consents", "state")
+TABLES = ("candidates", "locations", "records", "identities", "standing", "consents", "objections", "state")
 TokenKey = IdentifierToken | LocalIdToken
 """Look-up keys that are tokens of a record; an enterprise id needs no table."""
 
 _REVISION = b"revision"
+_NOBODY = b"nobody"
 _U16 = struct.Struct(">H")
 _U64 = struct.Struct(">Q")
 _EID_BYTES = 16
@@ -100,6 +102,20 @@ class Member:
         if record.earlier is not None:
             encodings.append(MemberEncoding.of(record.earlier.local_id_token, record.earlier.demographics))
         return cls(number, Location(record.facility, record.pointer), tuple(encodings))
+
+    def tokens(self) -> Iterator[IdentifierToken]:
+        """Numbers of the person, under every epoch."""
+        for encoding in self.encodings:
+            yield from encoding.tokens
+
+    def numbers(self) -> Iterator[int]:
+        """The record's own number, as the one thing that an objection that outlived a split is kept by."""
+        yield self.number
+
+    def subjects(self) -> Iterator[Subject]:
+        """Everything that a consent may know this member by."""
+        yield from self.numbers()
+        yield from self.tokens()
 
     def look_up_keys(self) -> list[TokenKey]:
         """Look-up keys that lead to this member's identity."""
@@ -325,20 +341,39 @@ class IndexReader:
         sealed = self._transaction.get(key, db=self._tables["identities"])
         return [] if sealed is None else _unpack_members(self._sealer.open(key, bytes(sealed)))
 
-    def consents(self, subjects: Iterable[Subject]) -> list[Consent]:
-        """What holds of what was said about somebody under any of these numbers. Where nobody ever said anything, it
-        costs nothing.
+    def consents(self, members: Iterable[Member]) -> list[Consent]:
+        """What holds of what was said about the person whose records these are.
+
+        Where nobody ever said anything, it costs nothing.
         """
-        table = self._tables["consents"]
-        if not self._transaction.stat(table)["entries"]:
-            return []
-        found = []
-        for subject in subjects:
-            key = self._sealer.name("consents", pack_subject(subject))
-            sealed = self._transaction.get(key, db=table)
-            if sealed is not None:
-                found += unpack_consents(self._sealer.open(key, bytes(sealed)))
+        found: list[Consent] = []
+        for table, subjects in (("consents", Member.tokens), ("objections", Member.numbers)):
+            if self._transaction.stat(self._tables[table])["entries"]:
+                for subject in {subject for member in members for subject in subjects(member)}:
+                    found += self.said(subject)
         return found
+
+    def said(self, subject: Subject) -> list[Consent]:
+        """What holds of what was said under one number, or of one record."""
+        table = _table_of(subject)
+        key = self._sealer.name(table, pack_subject(subject))
+        sealed = self._transaction.get(key, db=self._tables[table])
+        return [] if sealed is None else unpack_consents(self._sealer.open(key, bytes(sealed)))
+
+    def held(self, key: LocateKey) -> list[tuple[str, list[Member]]]:
+        """Identities that a look-up key leads to, and their members.
+
+        Where there are none, one without an id comes back, whose members are nobody's, after the same work: how long a
+        lookup takes must not tell somebody hidden from nobody.
+        """
+        found = [(eid, members) for eid in self.eids(key) if (members := self.members(eid))]
+        return found or [("", self._nobody())]
+
+    def _nobody(self) -> list[Member]:
+        eid = self._sealer.record_value.open_eid(bytes(BLOCK))
+        key = self._sealer.name("identities", uuid.UUID(eid).bytes)
+        self._transaction.get(key, db=self._tables["identities"])
+        return _unpack_members(self._sealer.open(_NOBODY, _nobody_of(self._sealer)))
 
     def locate(self, key: LocateKey) -> tuple[Identity, ...]:
         """Identities that a look-up key leads to, each with its locations in order."""
@@ -432,9 +467,10 @@ class IndexWriter(IndexReader):
 
     def say(self, said: Consent) -> None:
         """Hold what was said, in place of what was said before about the same network and purpose."""
-        key = self._sealer.name("consents", pack_subject(said.subject))
-        packed = pack_consents(replaced(self.consents([said.subject]), said))
-        self._transaction.put(key, self._sealer.seal(key, packed), db=self._tables["consents"])
+        table = _table_of(said.subject)
+        key = self._sealer.name(table, pack_subject(said.subject))
+        packed = pack_consents(replaced(self.said(said.subject), said))
+        self._transaction.put(key, self._sealer.seal(key, packed), db=self._tables[table])
 
     def flush(self) -> None:
         """Write the identities that were touched and the look-up keys that changed with them."""
@@ -529,6 +565,19 @@ class IndexWriter(IndexReader):
         for look_up in member.look_up_keys():
             self._stale.setdefault(look_up, set()).add(eid)
         return member
+
+
+@lru_cache(maxsize=16)
+def _nobody_of(sealer: Sealer) -> bytes:
+    """Members of nobody, sealed: one record as most are, with a national id."""
+    token = IdentifierToken(IdentifierKind.NATIONAL_ID, bytes(32))
+    encoding = MemberEncoding("1-00000000", LocalIdToken(bytes(32)), (token,), frozenset("ABCDE"))
+    member = Member(0, Location("00000", bytes(48)), (encoding,))
+    return sealer.seal(_NOBODY, _pack_members([member]))
+
+
+def _table_of(subject: Subject) -> str:
+    return "consents" if isinstance(subject, IdentifierToken) else "objections"
 
 
 def _location_name(sealer: Sealer, key: TokenKey) -> bytes:

@@ -122,7 +122,7 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
         RegistryServicer(application.registry, writer), server
     )
     locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        LocatorServicer(application.locator, application.history, application.matcher, pool), server
+        LocatorServicer(application.locator, application.history, application.matcher, writer, pool), server
     )
     stewardship_service_pb2_grpc.add_StewardshipServiceServicer_to_server(  # type: ignore[no-untyped-call]
         StewardshipServicer(application.stewardship, writer, pool), server

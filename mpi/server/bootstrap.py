@@ -16,10 +16,10 @@ from mpi.server.metrics import Figures, served
 from mpi.service.backlog import Backlog
 from mpi.service.clients import Clients
 from mpi.service.consent import Consents
+from mpi.service.disclosure import Disclosure
 from mpi.service.gateway import Gateway
 from mpi.service.history import History
 from mpi.service.keys import open_service_keys
-from mpi.service.location import Locator
 from mpi.service.matching import Matcher, Matching
 from mpi.service.policy import load_policy
 from mpi.service.registration import Registry
@@ -95,6 +95,7 @@ def application(config: ServerConfig) -> Iterator[Application]:
     with opened(config.store) as (store, index):
         if catch_up(index, store) > store.head():
             raise IndexCorrupt("the index is ahead of the store, as after a restored backup; run `mpi index rebuild`")
+        disclosure = Disclosure(gateway, index, store, policy, rules.model.digest)
         registry = Registry(gateway, store, index, matching, rules.model.digest)
         with (
             closing(Follower(index, store)),
@@ -104,9 +105,9 @@ def application(config: ServerConfig) -> Iterator[Application]:
         ):
             yield Application(
                 registry=registry,
-                locator=Locator(gateway, index),
+                locator=disclosure,
                 history=History(store),
-                matcher=Matcher(gateway, index, matching),
+                matcher=Matcher(gateway, index, matching, disclosure),
                 stewardship=Stewardship(store, index, rules.model.digest),
                 consents=Consents(gateway, store, index, policy, rules.model.digest),
                 rule_of=clients.rule_of,

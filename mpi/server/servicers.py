@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from mpi.domain.access import Caller, Role
 from mpi.domain.changes import Change, Selection
-from mpi.domain.consent import Consent
+from mpi.domain.consent import Asking, Consent
 from mpi.domain.identifiers import IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import (
     Decision,
@@ -72,8 +72,11 @@ class Registry(Protocol):
 class Locator(Protocol):
     """Answers where a person's records are, within microseconds."""
 
-    def locate(self, key: LocateKey) -> tuple[Identity, ...]:
-        """Find the identities that a key belongs to."""
+    def locate(self, key: LocateKey, asking: Asking) -> tuple[Identity, ...] | None:
+        """Find the identities that a key belongs to, as far as they may be shown; None when that uses up a consent."""
+
+    def locate_once(self, key: LocateKey, asking: Asking, request: str) -> tuple[Identity, ...]:
+        """Find them, and use the consent up; this writes."""
 
     def revision(self) -> int:
         """Say which revision every following answer reflects at least."""
@@ -82,7 +85,9 @@ class Locator(Protocol):
 class Matcher(Protocol):
     """Weighs demographics against the index."""
 
-    def match(self, demographics: EncodedDemographics, limit: int) -> tuple[list[MatchCandidate], Decision]:
+    def match(
+        self, demographics: EncodedDemographics, limit: int, asking: Asking
+    ) -> tuple[list[MatchCandidate], Decision]:
         """Give the nearest identities, nearest first, and what registering would lead to."""
 
 
@@ -263,24 +268,27 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
 class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
     """Answers where a person's records are (compare IHE ITI-119)."""
 
-    def __init__(self, locator: Locator, history: History, matcher: Matcher, pool: Executor) -> None:
+    def __init__(self, locator: Locator, history: History, matcher: Matcher, writer: Writer, pool: Executor) -> None:
         self._locator = locator
+        self._writer = writer
         self._history = history
         self._matcher = matcher
         self._pool = pool
 
     async def Locate(self, request: locator_pb2.LocateRequest, context: Context) -> locator_pb2.LocateResponse:
         """Find the identities that a key belongs to."""
-        _claimed(request.purpose)
+        asking = _asking(request.purpose)
         key = convert.key_from_proto(request.key)
         revision = await self._reached(request.at_least, context)
         if request.as_of:
+            if not CALLER.get().has(Role.STEWARD):
+                raise AccessDenied(Reason.ROLE_MISSING, "the past is shown to stewards alone")
             revision = convert.revision_from_token(request.as_of, "as_of")
             identities = await asyncio.get_running_loop().run_in_executor(
                 self._pool, self._history.locate_at, key, revision
             )
         else:
-            identities = self._locator.locate(key)
+            identities = await self._located(key, asking)
         return locator_pb2.LocateResponse(
             identities=[convert.identity_to_proto(identity) for identity in identities],
             revision=convert.revision_to_token(revision),
@@ -290,27 +298,26 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         self, request: locator_pb2.BatchLocateRequest, context: Context
     ) -> locator_pb2.BatchLocateResponse:
         """Answer many keys, in their order; a malformed key is answered with its own error."""
-        _claimed(request.purpose)
+        asking = _asking(request.purpose)
         convert.check_batch(request.keys, "keys")
         revision = await self._reached(request.at_least, context)
         response = locator_pb2.BatchLocateResponse(revision=convert.revision_to_token(revision))
         for start in range(0, len(request.keys), _KEYS_AT_ONCE):
-            response.outcomes.extend(
-                convert.located_to_proto(self._located(key)) for key in request.keys[start : start + _KEYS_AT_ONCE]
-            )
+            for key in request.keys[start : start + _KEYS_AT_ONCE]:
+                response.outcomes.append(convert.located_to_proto(await self._outcome(key, asking)))
             await asyncio.sleep(0)  # single look-ups go between
         return response
 
     async def Match(self, request: locator_pb2.MatchRequest, context: Context) -> locator_pb2.MatchResponse:
         """Weigh demographics against the index without storing anything."""
-        _claimed(request.purpose)
+        asking = _asking(request.purpose)
         limit = convert.limit_from_proto(request.limit)
         if not request.HasField("demographics"):
             raise RecordRejected(Reason.REQUEST_INVALID, "demographics", "is missing")
         demographics = convert.demographics_from_proto(request.demographics)
         revision = self._locator.revision()
         candidates, decision = await asyncio.get_running_loop().run_in_executor(
-            self._pool, self._matcher.match, demographics, limit
+            self._pool, self._matcher.match, demographics, limit, asking
         )
         return locator_pb2.MatchResponse(
             candidates=[convert.candidate_to_proto(candidate) for candidate in candidates],
@@ -318,9 +325,15 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             revision=convert.revision_to_token(revision),
         )
 
-    def _located(self, message: locator_pb2.LocateKey) -> tuple[Identity, ...] | RecordRejected:
+    async def _located(self, key: LocateKey, asking: Asking) -> tuple[Identity, ...]:
+        identities = self._locator.locate(key, asking)
+        if identities is None:
+            identities = await self._writer.run(partial(self._locator.locate_once, key, asking, new_request()))
+        return identities
+
+    async def _outcome(self, message: locator_pb2.LocateKey, asking: Asking) -> tuple[Identity, ...] | RecordRejected:
         try:
-            return self._locator.locate(convert.key_from_proto(message))
+            return await self._located(convert.key_from_proto(message), asking)
         except RecordRejected as rejected:
             return rejected
 
@@ -479,12 +492,13 @@ def _signed() -> tuple[str, str]:
     return CALLER.get().urn, new_request()
 
 
-def _claimed(number: locator_pb2.PurposeOfUse.ValueType) -> PurposeOfUse:
-    """The purpose of a lookup, if the caller may claim it."""
-    purpose = convert.purpose_from_proto(number)
-    if not CALLER.get().may_claim(purpose):
+def _asking(number: locator_pb2.PurposeOfUse.ValueType) -> Asking:
+    """Who asks and why, if the caller may claim the purpose."""
+    purpose, caller = convert.purpose_from_proto(number), CALLER.get()
+    if not caller.may_claim(purpose):
         raise AccessDenied(Reason.PURPOSE_DENIED, "the client may not look up for this purpose")
-    return purpose
+    facility = caller.name if caller.role is Role.FACILITY else ""
+    return Asking(caller.urn, facility, purpose, whole=Role.STEWARD in (caller.role, *caller.roles))
 
 
 def _record(message: record_pb2.EncodedRecord, caller: Caller) -> EncodedRecord | RecordRejected:

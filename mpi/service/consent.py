@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mpi.domain.changes import Cause
-from mpi.domain.consent import Consent, Policy, Stance
+from mpi.domain.consent import Consent, Policy, Stance, Subject
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken
 from mpi.domain.purpose import PurposeOfUse
 from mpi.errors import Reason, RecordRejected
 from mpi.index.lmdb_index import Index
 from mpi.index.projector import bring_up, project
 from mpi.service.gateway import Gateway
+from mpi.store.reading import Reading
 from mpi.store.sql import Store
 
+_INDEX = "urn:mpi:index"
+"""Who keeps an objection when records are parted."""
 _REFERENCE = re.compile(r"[\x20-\x7e]{0,64}", re.ASCII)
 
 
@@ -109,6 +113,35 @@ class Consents:
             revision, changes = transaction.revision, transaction.changes_made
         project(self._index, changes)
         return revision
+
+
+def objections_kept(reading: Reading, before: Mapping[int, str], after: Mapping[int, str]) -> list[Consent]:
+    """Objections that records would escape by being parted from those that carry the number.
+
+    Until a privacy officer has looked, a split takes nobody's records out of hiding: the objection is kept for each
+    such record by itself, and goes with it wherever it is put.
+
+    Args:
+        reading: the store; the contents and consents of the records are read from it.
+        before: the identity of every record of the identities concerned.
+        after: the same once the change is made; "" for records that are no longer held.
+    """
+    changed = {before[number] for number in before if after.get(number, "") != before[number]}
+    members = [number for number, eid in before.items() if eid in changed]
+    contents, kept = reading.content(members), []
+    for eid in sorted(changed):
+        together = [number for number in members if before[number] == eid]
+        carriers: dict[Subject, set[str]] = {number: {after.get(number, "")} for number in together}
+        for number in together:
+            if number in contents:
+                for token in (token for each in contents[number].encodings() for token in each.tokens):
+                    carriers.setdefault(token, set()).add(after.get(number, ""))
+        for subject, places in carriers.items():
+            for said in reading.consents(subject):
+                if said.stance is Stance.WITHDRAWN:
+                    parted = [number for number in together if after.get(number, "") not in {"", *places}]
+                    kept += [replace(said, subject=number, recorder=_INDEX) for number in parted]
+    return list({(each.subject, each.network, each.purpose): each for each in kept}.values())
 
 
 def _personal(token: IdentifierToken) -> IdentifierToken:

@@ -10,7 +10,7 @@ from mpi.service.gateway import Gateway
 
 
 class Locator:
-    """The use case behind `Locate`. It reads the index alone, so it answers while the database is down."""
+    """What the index holds, hidden from nobody; what callers may learn of it is for `Disclosure` to say."""
 
     def __init__(self, gateway: Gateway, index: Index) -> None:
         self._gateway = gateway
@@ -23,19 +23,25 @@ class Locator:
             RecordRejected: a phone, which is not a person's alone.
         """
         with self._index.reading() as reader:
-            return reader.locate(self._rekeyed(key))
+            return reader.locate(admitted(self._gateway, key))
 
     def revision(self) -> int:
         """Revision of the store that the index stands at."""
         with self._index.reading() as reader:
             return reader.revision()
 
-    def _rekeyed(self, key: LocateKey) -> LocateKey:
-        if isinstance(key, EnterpriseId):
-            return key
-        if isinstance(key, IdentifierToken):
-            if key.kind is IdentifierKind.PHONE:
-                # Families share phones: who asks by phone would learn of people whom nobody asked about.
-                raise RecordRejected(Reason.REQUEST_INVALID, "key.identifier.kind", "a phone names no single person")
-            return self._gateway.identifier(key)
-        return self._gateway.local_id(key)
+
+def admitted(gateway: Gateway, key: LocateKey) -> LocateKey:
+    """Re-key a look-up key as it arrived.
+
+    Raises:
+        RecordRejected: a phone, which is not a person's alone.
+    """
+    if isinstance(key, EnterpriseId):
+        return key
+    if isinstance(key, IdentifierToken):
+        if key.kind is IdentifierKind.PHONE:
+            # Families share phones: who asks by phone would learn of people whom nobody asked about.
+            raise RecordRejected(Reason.REQUEST_INVALID, "key.identifier.kind", "a phone names no single person")
+        return gateway.identifier(key)
+    return gateway.local_id(key)

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mpi.domain.consent import Asking
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken
 from mpi.domain.identity import Decision, MatchCandidate
 from mpi.domain.record import EncodedDemographics, EncodedRecord
@@ -18,6 +19,7 @@ from mpi.linkage.comparison import Vectors, similarities
 from mpi.linkage.decision import Between, Candidate, Decider, Outcome, never
 from mpi.linkage.fellegi_sunter import Features, Score, weigh
 from mpi.rules import Model, Profile
+from mpi.service.disclosure import Disclosure
 from mpi.service.gateway import Gateway
 
 Shares = npt.NDArray[np.float64]
@@ -265,16 +267,26 @@ def _numbers(members: Iterable[Member], epoch: str, kind: IdentifierKind) -> set
 class Matcher:
     """The use case behind `Match`: who may these demographics be?"""
 
-    def __init__(self, gateway: Gateway, index: Index, matching: Matching) -> None:
+    def __init__(
+        self, gateway: Gateway, index: Index, matching: Matching, disclosure: Disclosure | None = None
+    ) -> None:
         self._gateway = gateway
         self._index = index
         self._matching = matching
+        self._disclosure = disclosure
 
-    def match(self, demographics: EncodedDemographics, limit: int) -> tuple[list[MatchCandidate], Decision]:
+    def match(
+        self, demographics: EncodedDemographics, limit: int, asking: Asking | None = None
+    ) -> tuple[list[MatchCandidate], Decision]:
         """Weigh demographics without storing anything.
 
+        Args:
+            demographics: whom to look for.
+            limit: most candidates.
+            asking: who asks and why; identities of which that client may learn nothing count as not there.
+
         Returns:
-            The nearest identities, the nearest first, and what registering the same would lead to.
+            The nearest identities, the nearest first, and what registering the same would lead to among those.
 
         Raises:
             RecordRejected: the gateway does not admit the demographics.
@@ -282,6 +294,9 @@ class Matcher:
         admitted = self._gateway.demographics(demographics)
         with self._index.reading() as reader:
             candidates = self._matching.candidates(reader, [admitted])
+            disclosure = self._disclosure
+            if disclosure is not None and asking is not None:
+                candidates = [each for each in candidates if disclosure.shows(reader, each.eid, asking)]
         ranked = sorted(candidates, key=lambda c: (-c.score.weight, c.eid))[:limit]
         decision = self._matching.decide(candidates).decision
         return [MatchCandidate(c.eid, c.score.weight, c.score.evidence, c.veto) for c in ranked], decision

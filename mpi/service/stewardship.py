@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from mpi.domain.review import HeldTask, TaskStatus
 from mpi.errors import Conflict, InputRejected, NotFound
 from mpi.index.lmdb_index import Index, Member
 from mpi.index.projector import bring_up, project
+from mpi.service.consent import objections_kept
 from mpi.store.history import identity_at, identity_now
 from mpi.store.reading import Reading
 from mpi.store.sql import Store, Transaction
@@ -159,8 +160,12 @@ class Stewardship:
                     f"later ones build on them; the newest of these is {plan.left[0]}",
                     tuple(plan.left),
                 )
+            touched = transaction.grouping({eid for event in plan.events for eid in changes_of.eids(event)})
+            before = dict(touched.eids)
             for event in plan.events:
                 transaction.regroup(event)
+                touched.apply(0, event)
+            _keep_objections(transaction, before, touched)
             done = self._undone(plan, request, transaction.revision)
             made = transaction.changes_made
         project(self._index, made)
@@ -219,7 +224,16 @@ class Stewardship:
 
 
 def _regroup(transaction: Transaction, grouping: Grouping, event: Regrouping, records: Collection[int]) -> Regrouped:
+    before = dict(grouping.eids)
     transaction.regroup(event)
-    grouping.apply(transaction.revision, event)
+    change = transaction.revision
+    grouping.apply(change, event)
+    _keep_objections(transaction, before, grouping)
     eids = {grouping.resolve(eid) for eid in changes_of.eids(event)} | {grouping.eids[number] for number in records}
-    return Regrouped(tuple(sorted(eids)), transaction.revision)
+    return Regrouped(tuple(sorted(eids)), change)
+
+
+def _keep_objections(transaction: Transaction, before: Mapping[int, str], grouping: Grouping) -> None:
+    kept = objections_kept(transaction, before, grouping.eids)
+    if kept:
+        transaction.say(kept)

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from mpi.domain.consent import Asking, Basis, Consent, Holding, Network, Policy, Stance, disclosed
+from mpi.domain.consent import Asking, Basis, Consent, Holding, Network, Policy, Stance, disclosed, open_to_all
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken
 from mpi.domain.purpose import PurposeOfUse
 from mpi.errors import ConfigInvalid
@@ -75,6 +75,17 @@ def test_every_combination():
         assert bool(used) is ("once" in said and seen and not oracle(basis, binding, "nothing", *case[3:])), case
         tried += 1
     assert tried == 3 * len(WORDS) * 8 * 2 * 4
+
+
+def test_where_nothing_was_said_the_purpose_does_not_matter():
+    """What may be located then is the same for every purpose but that of breaking the glass."""
+    for basis, binding, sensitive, member in product(Basis, (False, True), (False, True), (False, True)):
+        codes = frozenset({"10661"} if member else ())
+        network = Network("here", basis, codes, binding=frozenset(PurposeOfUse) if binding else frozenset())
+        policy = Policy((network,), {"psychiatric": frozenset({"10661"} if sensitive else ())})
+        for purpose in set(PurposeOfUse) - {BTG}:
+            seen, _ = disclosed(policy, CLIENTS["exchange"](purpose), [Holding("10661", frozenset({NUMBER}))], [])
+            assert seen == [open_to_all(policy, policy.networks, "10661")]
 
 
 OPT_IN = Policy((Network("here", Basis.OPT_IN),))

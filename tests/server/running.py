@@ -17,6 +17,7 @@ from pathlib import Path
 import uvloop
 
 from mpi.config import TlsFiles
+from mpi.domain.consent import Asking
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Decision, Evidence, Identity, Location, MatchCandidate, Registration
 from mpi.domain.record import ChannelEncoding, EncodedDemographics, EncodedRecord
@@ -80,7 +81,7 @@ class MemoryIndex:
         decision = Decision.LINK if found else Decision.NEW
         return Registration(eid, decision, 20.5 if found else None, False, "over_threshold" if found else "alone")
 
-    def locate(self, key: LocateKey) -> tuple[Identity, ...]:
+    def locate(self, key: LocateKey, asking: Asking | None = None) -> tuple[Identity, ...]:
         eids = {eid for eid, record in self.records.values() if self._fits(key, eid, record)}
         return tuple(self._identity(eid) for eid in sorted(eids))
 
@@ -98,7 +99,9 @@ class MemoryIndex:
     def revision(self) -> int:
         return self.at
 
-    def match(self, demographics: EncodedDemographics, limit: int) -> tuple[list[MatchCandidate], Decision]:
+    def match(
+        self, demographics: EncodedDemographics, limit: int, asking: Asking
+    ) -> tuple[list[MatchCandidate], Decision]:
         self.threads.add(threading.current_thread().name)
         found = self.locate(demographics.tokens[0])[:limit]
         term = Evidence("national_id", "agree", 20.5)

@@ -130,7 +130,7 @@ def test_a_stewards_day(at):
     assert [member.location.facility for member in view.members] == ["10661", "11111"]
     answer = at.exchange.locate(EnterpriseId(theirs), TREAT)
     assert [identity.eid for identity in answer.identities] == [ours]
-    past = at.exchange.locate(EnterpriseId(theirs), TREAT, as_of=second.revision)
+    past = at.steward.locate(EnterpriseId(theirs), TREAT, as_of=second.revision)
     assert [(identity.eid, len(identity.locations)) for identity in past.identities] == [(theirs, 1)]
     assert past.revision == second.revision
     preview = at.steward.undo(Selection(revisions=(merged.change,)), preview=True)
@@ -212,9 +212,9 @@ def test_refusals_say_why(at):
     with pytest.raises(RecordRejected):
         at.steward.link(1 << 63, 1)
     with pytest.raises(RecordRejected):
-        at.exchange.locate(LocalIdToken(bytes(32)), TREAT, as_of=b"\x01" + bytes(8))
+        at.steward.locate(LocalIdToken(bytes(32)), TREAT, as_of=b"\x01" + bytes(8))
     with pytest.raises(RecordRejected):
-        at.exchange.locate(EnterpriseId(eid), TREAT, as_of=b"nonsense")
+        at.steward.locate(EnterpriseId(eid), TREAT, as_of=b"nonsense")
 
 
 def test_the_commands_of_stewards_and_facilities(at, certs, tmp_path):

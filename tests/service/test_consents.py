@@ -65,7 +65,7 @@ def test_what_is_said_later_replaces_what_was_said(tmp_path, backend):
         ]
         assert at.gateway.identifier(TOKEN) == log[0].event.consents[0].subject
         with at.index.reading() as reader:
-            held = reader.consents([at.gateway.identifier(TOKEN)])
+            held = reader.said(at.gateway.identifier(TOKEN))
         assert held == consents.listed(TOKEN, None)
 
 
@@ -83,7 +83,7 @@ def test_an_index_that_follows_or_is_made_anew_holds_the_same(tmp_path):
         rebuild(tmp_path / "index", AT_REST_SECRET, at.store)
         assert verify(at.index, at.store) == []
         with at.index.reading() as reader:
-            assert len(reader.consents([at.gateway.identifier(TOKEN)])) == 2
+            assert len(reader.said(at.gateway.identifier(TOKEN))) == 2
         # A row that was taken away is missed.
         with at.index.writing() as writer:
             (key, _) = next(iter(writer.rows("consents")))

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mpi.domain.changes import Change, Placement
-from mpi.domain.identifiers import EnterpriseId, new_eid
+from mpi.domain.changes import Cause, Change, Placement
+from mpi.domain.consent import Consent, Stance
+from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, new_eid
 from mpi.domain.identity import Decision
+from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import ChannelEncoding, EncodedDemographics, EncodedRecord
 from mpi.encoder.keys import KeyRing
 from mpi.errors import IndexBehind, IndexCorrupt
@@ -47,6 +49,10 @@ def filled(at: Parts, ring: KeyRing) -> Parts:
     (eid, other) = {at.stewardship.identity(each.eid)[0].eid for each in _live(at)}
     at.stewardship.merge(eid, other, STEWARD, "r")
     at.stewardship.unlink(3, STEWARD, "r")
+    with at.store.transaction(Cause(STEWARD, "")) as transaction:
+        subjects = (IdentifierToken(IdentifierKind.NATIONAL_ID, bytes(32)), 3)
+        transaction.say([Consent(each, "link", PurposeOfUse.TREAT, Stance.WITHDRAWN) for each in subjects])
+    catch_up(at.index, at.store)
     assert verify(at.index, at.store) == []
     return at
 

@@ -1,0 +1,110 @@
+"""Disclosure: what this caller may learn, for this purpose, about this person, now.
+
+What is hidden and what is not there take the same way: the same reads, the same unsealing, the same rules, the same
+empty answer. It reads the index alone, so it answers while the database is down; the store is written only where a
+consent for one lookup is used up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mpi.domain.changes import Cause
+from mpi.domain.consent import Asking, Consent, Holding, Network, Policy, Stance, disclosed, open_to_all
+from mpi.domain.identifiers import EnterpriseId, LocateKey
+from mpi.domain.identity import Identity
+from mpi.domain.purpose import PurposeOfUse
+from mpi.index.lmdb_index import Index, IndexReader, Member
+from mpi.index.projector import bring_up, project
+from mpi.service.gateway import Gateway
+from mpi.service.location import admitted
+from mpi.store.sql import Store
+
+
+class Disclosure:
+    """The use case behind `Locate` and `BatchLocate`."""
+
+    def __init__(self, gateway: Gateway, index: Index, store: Store, policy: Policy, rules_digest: str) -> None:
+        self._gateway = gateway
+        self._index = index
+        self._store = store
+        self._policy = policy
+        self._rules_digest = rules_digest
+        # Networks that a client asks over, and what is known of facilities there: no more than there are facilities.
+        self._free: tuple[tuple[Network, ...], dict[str, bool]] = (policy.networks, {})
+        named = {client for network in policy.networks for client in network.clients}
+        self._bound = {client: (policy.asked_over(client), dict[str, bool]()) for client in named}
+
+    def locate(self, key: LocateKey, asking: Asking) -> tuple[Identity, ...] | None:
+        """Find the identities that a key leads to, with the locations that may be shown; none without any.
+
+        Returns:
+            The identities; None where the answer would use up a consent, which `locate_once` does.
+
+        Raises:
+            RecordRejected: a phone, which is not a person's alone.
+        """
+        with self._index.reading() as reader:
+            found, used = self._look(reader, admitted(self._gateway, key), asking)
+        return None if used else found
+
+    def locate_once(self, key: LocateKey, asking: Asking, request: str = "") -> tuple[Identity, ...]:
+        """Find identities as `locate` does, and use up the consents for one lookup that this takes.
+
+        Of any number of lookups at the same time, in any process, one is answered by such a consent.
+
+        Raises:
+            StoreUnusable: nothing was used up.
+        """
+        with self._store.transaction(Cause(asking.client, self._rules_digest, request)) as transaction:
+            bring_up(self._index, transaction)
+            with self._index.reading() as reader:
+                found, used = self._look(reader, admitted(self._gateway, key), asking)
+            if used:
+                transaction.say([replace(each, stance=Stance.USED) for each in used])
+            changes = transaction.changes_made
+        project(self._index, changes)
+        return found
+
+    def shows(self, reader: IndexReader, eid: str, asking: Asking) -> bool:
+        """Say whether anything of an identity may be shown without using up a consent."""
+        seen, used = self._seen(reader, reader.members(eid), asking)
+        return any(seen) and not used
+
+    def revision(self) -> int:
+        """Revision of the store that the index stands at."""
+        with self._index.reading() as reader:
+            return reader.revision()
+
+    def _look(
+        self, reader: IndexReader, key: LocateKey, asking: Asking
+    ) -> tuple[tuple[Identity, ...], tuple[Consent, ...]]:
+        found, used = [], dict[Consent, None]()
+        for eid, members in reader.held(key):
+            seen, once = self._seen(reader, members, asking)
+            locations = tuple(sorted(member.location for member, shown in zip(members, seen, strict=True) if shown))
+            if eid and locations:
+                found.append(Identity(eid, locations, self._parts(reader, key, asking)))
+                used.update(dict.fromkeys(once))
+        return tuple(found), tuple(used)
+
+    def _seen(
+        self, reader: IndexReader, members: list[Member], asking: Asking
+    ) -> tuple[list[bool], tuple[Consent, ...]]:
+        consents = reader.consents(members)
+        if consents or asking.whole or asking.purpose is PurposeOfUse.BTG:
+            holdings = [Holding(member.location.facility, frozenset(member.subjects())) for member in members]
+            return disclosed(self._policy, asking, holdings, consents)
+        return [self._plain(asking, member.location.facility) for member in members], ()
+
+    def _plain(self, asking: Asking, facility: str) -> bool:
+        """Say whether a record of somebody who said nothing may be shown; almost every lookup is of such people."""
+        networks, known = self._bound.get(asking.client, self._free)
+        if facility not in known:
+            known[facility] = open_to_all(self._policy, networks, facility)
+        return known[facility] or facility == asking.facility
+
+    def _parts(self, reader: IndexReader, key: LocateKey, asking: Asking) -> tuple[str, ...]:
+        if not isinstance(key, EnterpriseId):
+            return ()
+        return tuple(part for part in reader.parts(key.value) if self.shows(reader, part, asking))

@@ -1,0 +1,146 @@
+"""Consent over mutual TLS, against the real centre: said, in force at the next lookup, and hidden like nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mpi.client import Client, PurposeOfUse
+from mpi.config import ServerConfig, StoreConfig
+from mpi.domain.consent import Stance
+from mpi.domain.identifiers import EnterpriseId, IdentifierToken
+from mpi.domain.record import EncodedRecord
+from mpi.errors import AccessDenied, RecordRejected
+from mpi.server.bootstrap import application
+from mpi.server.certs import issue_dev_certificates
+from mpi.v1 import locator_service_pb2 as pb2
+from mpi.wire import convert
+from tests.building import encoded, key_ring, raw
+from tests.server.running import running, server_tls
+
+TREAT, HRESCH = PurposeOfUse.TREAT, PurposeOfUse.HRESCH
+SOMCHAI = raw("นายสมชาย ใจดี", "1", birth_date="15/03/2525", sex="1", national_id="1103702488992")
+
+
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certs")
+    issue_dev_certificates(folder, ["10661"], ["cdes", "paotang"], ["somchai"], {"privacy-officer": ["pim"]})
+    return folder
+
+
+class Centre:
+    """Clients of a running centre."""
+
+    def __init__(self, address: str, certs: Path, folder: Path) -> None:
+        self._open = [
+            Client(address=address, certificates=certs / name)
+            for name in (
+                "facility-10661",
+                "exchange-cdes",
+                "exchange-paotang",
+                "steward-somchai",
+                "privacy-officer-pim",
+            )
+        ]
+        self.facility, self.exchange, self.paotang, self.steward, self.officer = self._open
+        (self.record,) = encoded(key_ring(folder), "10661", SOMCHAI)
+
+    def close(self) -> None:
+        for client in self._open:
+            client.close()
+
+
+@pytest.fixture
+def at(tmp_path: Path, certs: Path) -> Iterator[Centre]:
+    ring = key_ring(tmp_path)
+    store = StoreConfig(tmp_path / "data", tmp_path / "secret/service.json", "th-v1")
+    with (
+        application(ServerConfig(store, "", (ring.current.name,), None)) as centre,
+        running(centre, server_tls(certs)) as address,
+    ):
+        clients = Centre(address, certs, tmp_path)
+        try:
+            yield clients
+        finally:
+            clients.close()
+
+
+def number(record: EncodedRecord) -> IdentifierToken:
+    return record.demographics.tokens[0]
+
+
+def test_a_withdrawal_is_in_force_at_the_next_lookup(at):
+    """The token of the withdrawal, demanded by a lookup, proves it; every other key of the person hides too."""
+    key = number(at.record)
+    eid = at.exchange.locate(key, TREAT, at.facility.register(at.record).revision).identities[0].eid
+    revision = at.paotang.withdraw_consent(key, "mor-prom", [TREAT], reference="form 12")
+    assert at.exchange.locate(key, TREAT, at_least=revision).identities == ()
+    assert at.exchange.locate(EnterpriseId(eid), TREAT).identities == ()
+    assert at.exchange.batch_locate([key, EnterpriseId(eid)], TREAT).answers == ((), ())
+    assert at.exchange.match(at.record.demographics, TREAT).candidates == ()
+    assert len(at.exchange.locate(key, HRESCH).identities) == 1
+    assert len(at.facility.locate(key, TREAT).identities) == 1
+    assert len(at.steward.locate(key, TREAT).identities) == 1
+    again = at.officer.give_consent(key, "mor-prom", [TREAT])
+    assert len(at.exchange.locate(key, TREAT, at_least=again).identities) == 1
+
+
+def test_hidden_and_none_are_the_same_bytes(at):
+    """By number, singly and in batches, the whole answer is the same."""
+    at.facility.register(at.record)
+    key = number(at.record)
+    at.paotang.withdraw_consent(key, "mor-prom", [TREAT])
+    nobody = IdentifierToken(key.kind, b"\x09" * 32)
+    raw_call = at.exchange._channel.unary_unary("/mpi.v1.LocatorService/Locate")
+    batch_call = at.exchange._channel.unary_unary("/mpi.v1.LocatorService/BatchLocate")
+
+    def asked(token: IdentifierToken) -> tuple[bytes, bytes]:
+        fields = {"purpose": convert.purpose_to_proto(TREAT)}
+        one = pb2.LocateRequest(key=convert.key_to_proto(token), **fields)
+        many = pb2.BatchLocateRequest(keys=[convert.key_to_proto(token)], **fields)
+        return raw_call(one.SerializeToString(), timeout=5), batch_call(many.SerializeToString(), timeout=5)
+
+    assert asked(key) == asked(nobody)
+
+
+def test_a_consent_for_one_lookup_in_a_batch(at):
+    """Asked for twice in one batch, it is used by the first."""
+    at.facility.register(at.record)
+    key = number(at.record)
+    at.officer.withdraw_consent(key, "mor-prom", [TREAT])
+    at.officer.give_consent(key, "mor-prom", [TREAT, HRESCH], once=True)
+    # In a statutory network nothing was hidden, so nothing is used.
+    assert [len(each) for each in at.exchange.batch_locate([key, key], TREAT).answers] == [1, 1]
+    assert [(each.stance, each.once) for each in at.officer.consents(key)] == [(Stance.GIVEN, True)] * 2
+
+
+def test_who_sees_what_was_said(at):
+    """A privacy officer sees everything, an exchange what it brought; a facility may only withdraw."""
+    key = number(at.record)
+    at.paotang.give_consent(key, "mor-prom", [TREAT], reference="form 12", includes_sensitive=True)
+    at.facility.withdraw_consent(key, "mor-prom", [HRESCH])
+    seen = [
+        (each.purpose, each.stance, each.recorder, each.reference, each.sensitive) for each in at.officer.consents(key)
+    ]
+    assert seen == [
+        (HRESCH, Stance.WITHDRAWN, "urn:mpi:facility:10661", "", False),
+        (TREAT, Stance.GIVEN, "urn:mpi:exchange:paotang", "form 12", True),
+    ]
+    assert [each.purpose for each in at.paotang.consents(key)] == [TREAT]
+    assert at.exchange.consents(key) == []
+    with pytest.raises(AccessDenied):
+        at.facility.give_consent(key, "mor-prom", [TREAT])
+    with pytest.raises(RecordRejected):
+        at.paotang.give_consent(key, "facebook", [TREAT])
+
+
+def test_the_past_is_for_stewards(at):
+    """What was located once tells of records that may be hidden now."""
+    done = at.facility.register(at.record)
+    eid = at.steward.locate(number(at.record), TREAT).identities[0].eid
+    assert len(at.steward.locate(EnterpriseId(eid), TREAT, as_of=done.revision).identities) == 1
+    with pytest.raises(AccessDenied, match="stewards"):
+        at.exchange.locate(EnterpriseId(eid), TREAT, as_of=done.revision)

@@ -1,0 +1,241 @@
+"""Lookups show what may be shown: by consent, through merges and splits, once, and alike for hidden and none."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mpi.domain.changes import Selection
+from mpi.domain.consent import Asking, Basis, Network, Policy
+from mpi.domain.identifiers import EnterpriseId, IdentifierToken, LocalIdToken
+from mpi.domain.identity import Decision, Identity
+from mpi.domain.purpose import PurposeOfUse
+from mpi.domain.record import EncodedRecord
+from mpi.errors import RecordRejected
+from mpi.index.projector import verify
+from mpi.service.consent import Consents
+from mpi.service.disclosure import Disclosure
+from mpi.service.matching import Matcher, Matching
+from mpi.store.sql import open_sqlite
+from tests.building import AT_REST_SECRET, encoded, key_ring, raw, th_v1
+from tests.service.centres import ACTOR, STEWARD, Parts, joined
+
+TREAT, HRESCH, BTG = PurposeOfUse.TREAT, PurposeOfUse.HRESCH, PurposeOfUse.BTG
+POLICY = Policy(
+    (
+        Network("law", Basis.STATUTORY, frozenset({"10661", "33333"})),
+        Network("link", Basis.OPT_IN, frozenset({"22222"})),
+    ),
+    {"psychiatric": frozenset({"33333"})},
+)
+PERSON = {"birth_date": "15/03/2525", "sex": "1", "national_id": "1103702488992"}
+NAME = "นายสมชาย ใจดี"
+
+
+class Index:
+    """A centre with a policy, and the questions of tests."""
+
+    def __init__(self, parts: Parts, folder: Path) -> None:
+        self.parts = parts
+        self.ring = key_ring(folder)
+        shared = (parts.gateway, parts.store, parts.index)
+        self.consents = Consents(*shared, POLICY, "rules")
+        self.disclosure = Disclosure(parts.gateway, parts.index, parts.store, POLICY, "rules")
+
+    def register(self, facility: str, local_id: str = "1", name: str = NAME, **person: str) -> EncodedRecord:
+        (record,) = encoded(self.ring, facility, raw(name, local_id, **(person or PERSON)))
+        self.parts.registry.register([record], ACTOR)
+        return record
+
+    def seen(self, key: object, purpose: PurposeOfUse = TREAT, client: str = "urn:mpi:exchange:cdes") -> list[str]:
+        facility = client.rpartition(":")[2] if ":facility:" in client else ""
+        asking = Asking(client, facility, purpose, whole=":steward:" in client)
+        found = self.disclosure.locate(key, asking)
+        if found is None:
+            found = self.disclosure.locate_once(key, asking)
+        return sorted(at.facility for identity in found for at in identity.locations)
+
+
+def number(record: EncodedRecord) -> IdentifierToken:
+    return record.demographics.tokens[0]
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[Index]:
+    store = open_sqlite(tmp_path / "store.db", AT_REST_SECRET, th_v1().stored_digest)
+    with joined(store, tmp_path / "index", (key_ring(tmp_path).current.name,)) as parts:
+        yield Index(parts, tmp_path)
+
+
+def test_only_what_may_be_shown_is(at):
+    """Statutory, opt-in and sensitive facilities of one person; each word of theirs counts at the next lookup."""
+    record = at.register("10661")
+    at.register("22222")
+    at.register("33333")
+    key = number(record)
+    assert at.seen(key) == ["10661"]
+    assert at.seen(key, client="urn:mpi:facility:22222") == ["10661", "22222"]
+    assert at.seen(key, client="urn:mpi:steward:somsri") == ["10661", "22222", "33333"]
+    assert at.seen(key, BTG) == ["10661", "22222", "33333"]
+    at.consents.give(key, "link", [TREAT], ACTOR)
+    assert at.seen(key) == ["10661", "22222"]
+    assert at.seen(key, HRESCH) == ["10661"]
+    at.consents.give(key, "law", [TREAT], ACTOR, sensitive=True)
+    assert at.seen(key) == ["10661", "22222", "33333"]
+    at.consents.withdraw(key, "link", [TREAT], ACTOR)
+    assert at.seen(key) == ["10661", "33333"]
+    revision = at.consents.withdraw(key, "law", [TREAT], ACTOR)
+    assert at.seen(key) == []
+    assert at.disclosure.revision() == revision
+    # By any other key of the person it is the same.
+    eid = at.parts.locator.locate(key)[0].eid
+    assert at.seen(EnterpriseId(eid)) == at.seen(LocalIdToken(record.local_id_token)) == []
+    assert at.seen(key, HRESCH) == ["10661"]
+
+
+def test_a_consent_may_come_before_the_person(at):
+    """What was said before the first visit counts from the first visit on."""
+    (record,) = encoded(at.ring, "22222", raw(NAME, "1", **PERSON))
+    at.consents.give(number(record), "link", [TREAT], ACTOR)
+    assert at.seen(number(record)) == []
+    at.register("22222")
+    assert at.seen(number(record)) == ["22222"]
+
+
+def test_a_phone_is_still_no_key(at):
+    """Phones name no single person, whoever asks."""
+    record = at.register("10661", **PERSON, phone="0812345678")
+    phone = next(token for token in record.demographics.tokens if token.kind.value == "phone")
+    with pytest.raises(RecordRejected):
+        at.seen(phone)
+
+
+def test_a_consent_for_one_lookup_is_used_once_by_many_at_the_same_time(at):
+    """Of twenty lookups at once one is answered; the rest find nothing, and the log says so once."""
+    key = number(at.register("22222"))
+    at.consents.give(key, "link", [TREAT], ACTOR, once=True)
+    asking = Asking("urn:mpi:exchange:cdes", "", TREAT)
+    assert at.disclosure.locate(key, asking) is None
+    answers: list[tuple[Identity, ...]] = []
+    gate = threading.Barrier(20)
+
+    def ask() -> None:
+        gate.wait()
+        answers.append(at.disclosure.locate_once(key, asking))
+
+    threads = [threading.Thread(target=ask) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(len, answers)) == [0] * 19 + [1]
+    assert at.disclosure.locate(key, asking) == ()
+    assert [each.stance for each in at.consents.listed(key, None)] == ["used"]
+    assert verify(at.parts.index, at.parts.store) == []
+
+
+def test_a_lookup_that_needs_no_consent_uses_none(at):
+    """Nor does one by the facility itself, by a steward, or for another purpose."""
+    key = number(at.register("22222"))
+    at.consents.give(key, "link", [TREAT], ACTOR, once=True)
+    assert at.seen(key, client="urn:mpi:facility:22222") == ["22222"]
+    assert at.seen(key, client="urn:mpi:steward:somsri") == ["22222"]
+    assert at.seen(key, HRESCH) == []
+    assert at.seen(key) == ["22222"]
+    assert at.seen(key) == []
+
+
+def test_an_objection_survives_a_split(at):
+    """Records that are parted from the number stay hidden, and still when they are merged elsewhere."""
+    key = number(at.register("10661"))
+    other = at.register("10661", "2", **{k: v for k, v in PERSON.items() if k != "national_id"})
+    stranger = at.register("10661", "3", "นางมาลี สีดา", birth_date="04/09/2499", sex="2", national_id="3320100123459")
+    assert len(at.seen(key)) == 2
+    at.consents.withdraw(key, "law", [TREAT], ACTOR)
+    parted = LocalIdToken(other.local_id_token)
+    eid = at.parts.locator.locate(key)[0].eid
+    at.parts.stewardship.split(eid, [[1], [2]], STEWARD, "request")
+    assert at.parts.locator.locate(parted) != at.parts.locator.locate(key)
+    assert at.seen(key) == at.seen(parted) == []
+    assert at.seen(parted, HRESCH) == ["10661"]
+    assert at.seen(number(stranger)) == ["10661"]
+    at.parts.stewardship.merge(at.parts.locator.locate(parted)[0].eid, at.parts.locator.locate(number(stranger))[0].eid,
+                               STEWARD, "request")  # fmt: skip
+    assert at.seen(number(stranger)) == []
+    assert verify(at.parts.index, at.parts.store) == []
+
+
+def test_undoing_a_merge_leaves_nothing_open(at):
+    """An objection that hid a merged identity goes on hiding the part that it came to by the merge."""
+    key = number(at.register("10661"))
+    stranger = at.register("10661", "3", "นางมาลี สีดา", birth_date="04/09/2499", sex="2", national_id="3320100123459")
+    eids = [at.parts.locator.locate(each)[0].eid for each in (key, number(stranger))]
+    done = at.parts.stewardship.merge(*eids, STEWARD, "request")
+    at.consents.withdraw(key, "law", [TREAT], ACTOR)
+    assert at.seen(number(stranger)) == []
+    at.parts.stewardship.undo(Selection(revisions=(done.change,)), STEWARD, "request")
+    assert at.parts.locator.locate(number(stranger)) != at.parts.locator.locate(key)
+    assert at.seen(number(stranger)) == at.seen(key) == []
+
+
+def test_parts_of_a_split_are_named_only_where_they_may_be_seen(at):
+    """The id of a part that is hidden is not given away by the id that it was split off."""
+    key = number(at.register("10661"))
+    at.register("22222", "2")
+    eid = at.parts.locator.locate(key)[0].eid
+    at.parts.stewardship.split(eid, [[1], [2]], STEWARD, "request")
+    asking = Asking("urn:mpi:exchange:cdes", "", TREAT)
+    (found,) = at.disclosure.locate(EnterpriseId(eid), asking)
+    assert (len(found.locations), found.split) == (1, ())
+    (whole,) = at.disclosure.locate(EnterpriseId(eid), Asking(STEWARD, "", TREAT, whole=True))
+    assert len(whole.split) == 1
+
+
+def test_match_leaves_out_whom_the_caller_may_not_see(at):
+    """A candidate that is hidden neither appears nor changes the decision."""
+    rules = th_v1()
+    record = at.register("22222")
+    matcher = Matcher(at.parts.gateway, at.parts.index, Matching(rules.profile, rules.model), at.disclosure)
+    exchange, steward = Asking("urn:mpi:exchange:cdes", "", TREAT), Asking(STEWARD, "", TREAT, whole=True)
+    assert matcher.match(record.demographics, 5, exchange) == ([], Decision.NEW)
+    assert matcher.match(record.demographics, 5, steward)[1] is Decision.LINK
+    at.consents.give(number(record), "link", [TREAT], ACTOR)
+    assert matcher.match(record.demographics, 5, exchange)[1] is Decision.LINK
+
+
+@pytest.mark.timing
+def test_hidden_takes_as_long_as_none(at):
+    """Of lookups of hidden and of unknown people, taken in turn, the times are of one distribution within noise."""
+    for turn in range(100):
+        person = {**PERSON, "birth_date": f"{turn % 28 + 1}/{turn % 12 + 1}/{2480 + turn}"}
+        person.pop("national_id")
+        at.register("22222", str(turn), **person)
+    hidden = [
+        LocalIdToken(record.local_id_token)
+        for record in encoded(at.ring, "22222", *(raw(NAME, str(n)) for n in range(100)))
+    ]
+    unknown = [
+        LocalIdToken(record.local_id_token)
+        for record in encoded(at.ring, "22222", *(raw(NAME, f"x{n}") for n in range(100)))
+    ]
+    asking = Asking("urn:mpi:exchange:cdes", "", TREAT)
+    assert len(at.parts.locator.locate(hidden[0])) == 1
+    times: dict[bool, list[int]] = {True: [], False: []}
+    for _ in range(60):
+        for one, other in zip(hidden, unknown, strict=True):
+            for which, key in ((True, one), (False, other)):
+                begun = time.perf_counter_ns()
+                answer = at.disclosure.locate(key, asking)
+                times[which].append(time.perf_counter_ns() - begun)
+                assert answer == ()
+    medians = {which: statistics.median(each) for which, each in times.items()}
+    spread = statistics.quantiles(times[False], n=4)
+    apart = abs(medians[True] - medians[False])
+    print(f"medians {medians[True]} ns hidden, {medians[False]} ns none, quartiles of none {spread}")  # noqa: T201
+    # Less apart than a tenth of a lookup, or than the noise of a single one.
+    assert apart < max(0.1 * medians[False], spread[2] - spread[0])
