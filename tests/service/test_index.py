@@ -50,8 +50,8 @@ def filled(at: Parts, ring: KeyRing) -> Parts:
     at.stewardship.merge(eid, other, STEWARD, "r")
     at.stewardship.unlink(3, STEWARD, "r")
     with at.store.transaction(Cause(STEWARD, "")) as transaction:
-        subjects = (IdentifierToken(IdentifierKind.NATIONAL_ID, bytes(32)), 3)
-        transaction.say([Consent(each, "link", PurposeOfUse.TREAT, Stance.WITHDRAWN) for each in subjects])
+        for subject in (IdentifierToken(IdentifierKind.NATIONAL_ID, bytes(32)), 3):
+            transaction.say([Consent(subject, "link", PurposeOfUse.TREAT, Stance.WITHDRAWN)])
     catch_up(at.index, at.store)
     assert verify(at.index, at.store) == []
     return at
