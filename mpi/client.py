@@ -26,7 +26,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from mpi.domain.changes import Change, Selection
-from mpi.domain.consent import Consent
+from mpi.domain.consent import Consent, Opening, OpeningStatus
 from mpi.domain.identifiers import IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Decision, Identity, IdentityView, MatchCandidate, Registration, Regrouped, Undone
 from mpi.domain.purpose import PurposeOfUse
@@ -37,10 +37,12 @@ from mpi.v1 import consent_service_pb2 as consent_pb2
 from mpi.v1 import (
     consent_service_pb2_grpc,
     locator_service_pb2_grpc,
+    privacy_service_pb2_grpc,
     registry_service_pb2_grpc,
     stewardship_service_pb2_grpc,
 )
 from mpi.v1 import locator_service_pb2 as locator_pb2
+from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
 from mpi.wire import consent, convert, stewardship
@@ -184,6 +186,7 @@ class Client:
         self._locator: Any = locator_service_pb2_grpc.LocatorServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._stewardship: Any = stewardship_service_pb2_grpc.StewardshipServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._consent: Any = consent_service_pb2_grpc.ConsentServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._privacy: Any = privacy_service_pb2_grpc.PrivacyServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __repr__(self) -> str:
         return f"Client({self._address}, {'mutual TLS' if self._secure else 'plain text'})"
@@ -265,6 +268,7 @@ class Client:
         purpose: PurposeOfUse,
         at_least: bytes | None = None,
         as_of: bytes | None = None,
+        reason: str = "",
     ) -> Located:
         """Find the identities that a key belongs to and where their records are (compare IHE ITI-119).
 
@@ -272,7 +276,8 @@ class Client:
             key: whom to look for.
             purpose: why.
             at_least: token of a write that the answer must reflect.
-            as_of: token of the state that is asked about; with an enterprise id only.
+            as_of: token of the state that is asked about; with an enterprise id only, and for stewards.
+            reason: why the glass is broken, with purpose BTG; a privacy officer reads it.
 
         Raises:
             IndexBehind: the index did not reach `at_least` within the deadline.
@@ -283,6 +288,7 @@ class Client:
             purpose=convert.purpose_to_proto(purpose),
             at_least=at_least or b"",
             as_of=as_of or b"",
+            reason=reason,
         )
         response = self._call(self._locator.Locate, request)
         identities = tuple(convert.identity_from_proto(identity) for identity in response.identities)
@@ -475,6 +481,21 @@ class Client:
         request = consent_pb2.ListRequest(identifier=convert.token_to_proto(token))
         response = self._call(self._consent.List, request)
         return [consent.consent_from_proto(token, each) for each in response.consents]
+
+    def openings(self, after: int = 0) -> list[Opening]:
+        """List lookups that broke the glass and wait to be judged, the oldest first, at most 100."""
+        response = self._call(self._privacy.ListOpenings, privacy_pb2.ListOpeningsRequest(after=after))
+        return [consent.opening_from_proto(each) for each in response.openings]
+
+    def judge_opening(self, number: int, *, justified: bool) -> None:
+        """Say whether a lookup that broke the glass was right.
+
+        Raises:
+            Conflict: no such opening waits to be judged.
+        """
+        status = OpeningStatus.JUSTIFIED if justified else OpeningStatus.UNJUSTIFIED
+        judgement = consent.judgement_to_proto(status)
+        self._call(self._privacy.JudgeOpening, privacy_pb2.JudgeOpeningRequest(number=number, judgement=judgement))
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
         try:

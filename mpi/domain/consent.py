@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken
@@ -124,6 +125,38 @@ class Asking:
     facility: str
     purpose: PurposeOfUse
     whole: bool = False
+
+
+class OpeningStatus(StrEnum):
+    """What a privacy officer thinks of an opening."""
+
+    OPEN = "open"
+    """It waits to be judged."""
+    JUSTIFIED = "justified"
+    """It was right to look."""
+    UNJUSTIFIED = "unjustified"
+    """It was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A lookup that broke the glass.
+
+    Attributes:
+        number: of the task in the store; 0 before it is there.
+        at: when, in UTC; None before it is stored.
+        client: who looked.
+        reason: why, in their words.
+        eids: identities that were shown.
+        request: name of the call.
+    """
+
+    number: int
+    at: datetime | None
+    client: str
+    reason: str
+    eids: tuple[str, ...]
+    request: str
 
 
 @dataclass(frozen=True, slots=True)

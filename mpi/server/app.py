@@ -28,6 +28,8 @@ from mpi.server.servicers import (
     Locator,
     LocatorServicer,
     Matcher,
+    Privacy,
+    PrivacyServicer,
     Registry,
     RegistryServicer,
     Stewardship,
@@ -41,6 +43,8 @@ from mpi.v1 import (
     consent_service_pb2_grpc,
     locator_service_pb2,
     locator_service_pb2_grpc,
+    privacy_service_pb2,
+    privacy_service_pb2_grpc,
     registry_service_pb2,
     registry_service_pb2_grpc,
     stewardship_service_pb2,
@@ -68,6 +72,7 @@ _SERVICES = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     locator_service_pb2.DESCRIPTOR.services_by_name["LocatorService"].full_name,
     stewardship_service_pb2.DESCRIPTOR.services_by_name["StewardshipService"].full_name,
+    privacy_service_pb2.DESCRIPTOR.services_by_name["PrivacyService"].full_name,
     consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"].full_name,
 )
 
@@ -88,6 +93,7 @@ class Application:
     matcher: Matcher
     stewardship: Stewardship
     consents: Consents
+    privacy: Privacy
     rule_of: Callable[[str], ClientRule] = ClientRule
 
 
@@ -129,6 +135,9 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
     )
     consent_service_pb2_grpc.add_ConsentServiceServicer_to_server(  # type: ignore[no-untyped-call]
         ConsentServicer(application.consents, writer, pool), server
+    )
+    privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(  # type: ignore[no-untyped-call]
+        PrivacyServicer(application.privacy, writer, pool), server
     )
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -110,5 +110,6 @@ def application(config: ServerConfig) -> Iterator[Application]:
                 matcher=Matcher(gateway, index, matching, disclosure),
                 stewardship=Stewardship(store, index, rules.model.digest),
                 consents=Consents(gateway, store, index, policy, rules.model.digest),
+                privacy=disclosure,
                 rule_of=clients.rule_of,
             )

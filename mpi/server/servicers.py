@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from mpi.domain.access import Caller, Role
 from mpi.domain.changes import Change, Selection
-from mpi.domain.consent import Asking, Consent
+from mpi.domain.consent import Asking, Consent, Opening, OpeningStatus
 from mpi.domain.identifiers import IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import (
     Decision,
@@ -32,11 +32,13 @@ from mpi.v1 import consent_service_pb2 as consent_pb2
 from mpi.v1 import (
     consent_service_pb2_grpc,
     locator_service_pb2_grpc,
+    privacy_service_pb2_grpc,
     record_pb2,
     registry_service_pb2_grpc,
     stewardship_service_pb2_grpc,
 )
 from mpi.v1 import locator_service_pb2 as locator_pb2
+from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
 from mpi.wire import consent, convert, stewardship
@@ -77,6 +79,9 @@ class Locator(Protocol):
 
     def locate_once(self, key: LocateKey, asking: Asking, request: str) -> tuple[Identity, ...]:
         """Find them, and use the consent up; this writes."""
+
+    def break_glass(self, key: LocateKey, asking: Asking, reason: str, request: str) -> tuple[Identity, ...]:
+        """Find all that is held, and leave a task for the privacy officer; this writes."""
 
     def revision(self) -> int:
         """Say which revision every following answer reflects at least."""
@@ -127,6 +132,16 @@ class Stewardship(Protocol):
 
     def decide(self, number: int, *, same: bool, actor: str, request: str) -> Regrouped:
         """Answer a task."""
+
+
+class Privacy(Protocol):
+    """Knows who broke the glass."""
+
+    def openings(self, after: int) -> list[Opening]:
+        """List the openings that wait to be judged."""
+
+    def judge(self, number: int, status: OpeningStatus, actor: str, request: str) -> None:
+        """Judge one."""
 
 
 class Consents(Protocol):
@@ -278,6 +293,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
     async def Locate(self, request: locator_pb2.LocateRequest, context: Context) -> locator_pb2.LocateResponse:
         """Find the identities that a key belongs to."""
         asking = _asking(request.purpose)
+        reason = consent.reason_from_proto(request.reason, asking.purpose)
         key = convert.key_from_proto(request.key)
         revision = await self._reached(request.at_least, context)
         if request.as_of:
@@ -287,11 +303,15 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             identities = await asyncio.get_running_loop().run_in_executor(
                 self._pool, self._history.locate_at, key, revision
             )
+        elif reason:
+            work = partial(self._locator.break_glass, key, asking, reason, new_request())
+            identities = await self._writer.run(work)
         else:
             identities = await self._located(key, asking)
         return locator_pb2.LocateResponse(
             identities=[convert.identity_to_proto(identity) for identity in identities],
             revision=convert.revision_to_token(revision),
+            opened=bool(reason),
         )
 
     async def BatchLocate(
@@ -299,6 +319,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
     ) -> locator_pb2.BatchLocateResponse:
         """Answer many keys, in their order; a malformed key is answered with its own error."""
         asking = _asking(request.purpose)
+        consent.check_unbroken(asking.purpose)
         convert.check_batch(request.keys, "keys")
         revision = await self._reached(request.at_least, context)
         response = locator_pb2.BatchLocateResponse(revision=convert.revision_to_token(revision))
@@ -311,6 +332,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
     async def Match(self, request: locator_pb2.MatchRequest, context: Context) -> locator_pb2.MatchResponse:
         """Weigh demographics against the index without storing anything."""
         asking = _asking(request.purpose)
+        consent.check_unbroken(asking.purpose)
         limit = convert.limit_from_proto(request.limit)
         if not request.HasField("demographics"):
             raise RecordRejected(Reason.REQUEST_INVALID, "demographics", "is missing")
@@ -480,6 +502,32 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
         work = partial(self._consents.listed, token, recorder)
         found = await asyncio.get_running_loop().run_in_executor(self._pool, work)
         return consent_pb2.ListResponse(consents=[consent.consent_to_proto(each) for each in found])
+
+
+class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
+    """Shows privacy officers who broke the glass, and takes their judgement."""
+
+    def __init__(self, privacy: Privacy, writer: Writer, pool: Executor) -> None:
+        self._privacy = privacy
+        self._writer = writer
+        self._pool = pool
+
+    async def ListOpenings(
+        self, request: privacy_pb2.ListOpeningsRequest, context: Context
+    ) -> privacy_pb2.ListOpeningsResponse:
+        """List the openings that wait to be judged."""
+        after = stewardship.check_number(request.after, "after")
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, self._privacy.openings, after)
+        return privacy_pb2.ListOpeningsResponse(openings=[consent.opening_to_proto(each) for each in found])
+
+    async def JudgeOpening(
+        self, request: privacy_pb2.JudgeOpeningRequest, context: Context
+    ) -> privacy_pb2.JudgeOpeningResponse:
+        """Judge one."""
+        number = stewardship.check_number(request.number, "number")
+        status = consent.judgement_from_proto(request.judgement)
+        await self._writer.run(partial(self._privacy.judge, number, status, *_signed()))
+        return privacy_pb2.JudgeOpeningResponse()
 
 
 def new_request() -> str:

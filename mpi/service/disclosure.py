@@ -10,10 +10,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mpi.domain.changes import Cause
-from mpi.domain.consent import Asking, Consent, Holding, Network, Policy, Stance, disclosed, open_to_all
+from mpi.domain.consent import (
+    Asking,
+    Consent,
+    Holding,
+    Network,
+    Opening,
+    OpeningStatus,
+    Policy,
+    Stance,
+    disclosed,
+    open_to_all,
+)
 from mpi.domain.identifiers import EnterpriseId, LocateKey
 from mpi.domain.identity import Identity
 from mpi.domain.purpose import PurposeOfUse
+from mpi.errors import Conflict
 from mpi.index.lmdb_index import Index, IndexReader, Member
 from mpi.index.projector import bring_up, project
 from mpi.service.gateway import Gateway
@@ -65,6 +77,35 @@ class Disclosure:
             changes = transaction.changes_made
         project(self._index, changes)
         return found
+
+    def break_glass(self, key: LocateKey, asking: Asking, reason: str, request: str = "") -> tuple[Identity, ...]:
+        """Find all that is held, hidden or not. A task for the privacy officer is on disk before this returns.
+
+        Raises:
+            StoreUnusable: the task cannot be kept, so nothing is shown.
+        """
+        with self._store.transaction(Cause(asking.client, self._rules_digest, request)) as transaction:
+            bring_up(self._index, transaction)
+            with self._index.reading() as reader:
+                found, _ = self._look(reader, admitted(self._gateway, key), asking)
+            eids = tuple(identity.eid for identity in found)
+            transaction.open_glass(Opening(0, None, asking.client, reason, eids, request))
+        return found
+
+    def openings(self, after: int) -> list[Opening]:
+        """List the openings that wait to be judged, the oldest first, at most 100."""
+        with self._store.reading() as reading:
+            return reading.openings(after)
+
+    def judge(self, number: int, status: OpeningStatus, actor: str, request: str = "") -> None:
+        """Judge an opening.
+
+        Raises:
+            Conflict: no such opening waits to be judged.
+        """
+        with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
+            if not transaction.judge_opening(number, status):
+                raise Conflict("no such opening waits to be judged")
 
     def shows(self, reader: IndexReader, eid: str, asking: Asking) -> bool:
         """Say whether anything of an identity may be shown without using up a consent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, Select, Table, func, or_, select
 from mpi.domain import changes as changes_of
 from mpi.domain.access import ClientRule, Role
 from mpi.domain.changes import Action, Bond, Cause, Change, Placement, Regrouping, Selection
-from mpi.domain.consent import Consent, Subject
+from mpi.domain.consent import Consent, Opening, OpeningStatus, Subject
 from mpi.domain.grouping import Grouping
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedRecord
@@ -295,6 +296,21 @@ class Reading:
         )
         for name, payload in rows:
             yield self._said(name, payload)
+
+    def openings(self, after: int = 0, most: int = 100) -> list[Opening]:
+        """Read the openings that wait to be judged, the oldest first."""
+        table = schema.opening
+        rows = self._connection.execute(
+            select(table.c.id, table.c.at, table.c.payload)
+            .where(table.c.status == OpeningStatus.OPEN, table.c.id > after)
+            .order_by(table.c.id)
+            .limit(most)
+        )
+        found = []
+        for number, at, payload in rows:
+            client, reason, request, eids = json.loads(self._sealing.box.open(f"opening/{number}", payload))
+            found.append(Opening(number, at.replace(tzinfo=UTC), client, reason, tuple(eids), request))
+        return found
 
     def clients(self) -> list[ClientRule]:
         """Read what was decided about clients, by name."""

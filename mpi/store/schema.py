@@ -135,6 +135,17 @@ consent = Table(
 )
 """What citizens said last: one row a number (or a record, after a split), under a keyed name, its networks sealed."""
 
+opening = Table(
+    "opening",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("at", DateTime, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Index("ix_opening_status_id", "status", "id"),
+)
+"""Lookups that broke the glass, for the privacy officer; who looked, at whom and why is sealed."""
+
 client = Table(
     "client",
     metadata,

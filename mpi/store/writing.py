@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 from mpi.domain import changes as changes_of
 from mpi.domain.access import ClientRule
 from mpi.domain.changes import Action, Bond, Cause, Change, Event, Placement, Regrouping
-from mpi.domain.consent import Consent
+from mpi.domain.consent import Consent, Opening, OpeningStatus
 from mpi.domain.record import EncodedRecord
 from mpi.domain.review import ReviewTask, TaskStatus
 from mpi.errors import Conflict
@@ -173,6 +174,22 @@ class Transaction(Reading):
             self._connection.execute(delete(table).where(table.c.name == name))
             self._insert(table, [{"name": name, "payload": self._sealing.box.seal(f"consent/{name.hex()}", payload)}])
         self._log(Regrouping(Action.CONSENT, consents=tuple(consents)), None, "", b"")
+
+    def open_glass(self, opening: Opening) -> int:
+        """Leave a task about a lookup that broke the glass; gives its number."""
+        table = schema.opening
+        number = int(self._connection.scalar(select(func.max(table.c.id))) or 0) + 1
+        content = json.dumps([opening.client, opening.reason, opening.request, list(opening.eids)]).encode()
+        payload = self._sealing.box.seal(f"opening/{number}", content)
+        at = datetime.now(UTC).replace(tzinfo=None)
+        self._insert(table, [{"id": number, "status": OpeningStatus.OPEN, "at": at, "payload": payload}])
+        return number
+
+    def judge_opening(self, number: int, status: OpeningStatus) -> bool:
+        """Judge an opening; says whether it waited for that."""
+        table = schema.opening
+        waits = table.c.id == number, table.c.status == OpeningStatus.OPEN
+        return self._connection.execute(update(table).where(*waits).values(status=status)).rowcount == 1
 
     def set_client(self, rule: ClientRule) -> None:
         """Keep what was decided about a client, in place of what was decided before."""

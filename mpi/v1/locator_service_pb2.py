@@ -27,31 +27,31 @@ from mpi.v1 import identity_pb2 as mpi_dot_v1_dot_identity__pb2
 from mpi.v1 import record_pb2 as mpi_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmpi/v1/locator_service.proto\x12\x06mpi.v1\x1a\x19mpi/v1/error_reason.proto\x1a\x15mpi/v1/identity.proto\x1a\x13mpi/v1/record.proto\"j\n\tLocateKey\x12-\n\nidentifier\x18\x01 \x01(\x0b\x32\x17.mpi.v1.IdentifierTokenH\x00\x12\x18\n\x0elocal_id_token\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x65id\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"w\n\rLocateRequest\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.mpi.v1.LocateKey\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x0c\x12\r\n\x05\x61s_of\x18\x04 \x01(\x0c\"H\n\x0eLocateResponse\x12$\n\nidentities\x18\x01 \x03(\x0b\x32\x10.mpi.v1.Identity\x12\x10\n\x08revision\x18\x02 \x01(\x0c\"n\n\x12\x42\x61tchLocateRequest\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.mpi.v1.LocateKey\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x0c\"W\n\rLocateOutcome\x12$\n\nidentities\x18\x01 \x03(\x0b\x32\x10.mpi.v1.Identity\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.mpi.v1.ItemError\"P\n\x13\x42\x61tchLocateResponse\x12\'\n\x08outcomes\x18\x01 \x03(\x0b\x32\x15.mpi.v1.LocateOutcome\x12\x10\n\x08revision\x18\x02 \x01(\x0c\"w\n\x0cMatchRequest\x12\x31\n\x0c\x64\x65mographics\x18\x01 \x01(\x0b\x32\x1b.mpi.v1.EncodedDemographics\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\r\n\x05limit\x18\x03 \x01(\r\"q\n\rMatchResponse\x12*\n\ncandidates\x18\x01 \x03(\x0b\x32\x16.mpi.v1.MatchCandidate\x12\"\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x10.mpi.v1.Decision\x12\x10\n\x08revision\x18\x03 \x01(\x0c*\x84\x02\n\x0cPurposeOfUse\x12\x1e\n\x1aPURPOSE_OF_USE_UNSPECIFIED\x10\x00\x12\x18\n\x14PURPOSE_OF_USE_TREAT\x10\x01\x12\x19\n\x15PURPOSE_OF_USE_ETREAT\x10\x02\x12\x16\n\x12PURPOSE_OF_USE_BTG\x10\x03\x12\x19\n\x15PURPOSE_OF_USE_HPAYMT\x10\x04\x12\x1a\n\x16PURPOSE_OF_USE_PUBHLTH\x10\x05\x12\x19\n\x15PURPOSE_OF_USE_HRESCH\x10\x06\x12\x19\n\x15PURPOSE_OF_USE_PATRQT\x10\x07\x12\x1a\n\x16PURPOSE_OF_USE_HOPERAT\x10\x08\x32\xc7\x01\n\x0eLocatorService\x12\x37\n\x06Locate\x12\x15.mpi.v1.LocateRequest\x1a\x16.mpi.v1.LocateResponse\x12\x46\n\x0b\x42\x61tchLocate\x12\x1a.mpi.v1.BatchLocateRequest\x1a\x1b.mpi.v1.BatchLocateResponse\x12\x34\n\x05Match\x12\x14.mpi.v1.MatchRequest\x1a\x15.mpi.v1.MatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmpi/v1/locator_service.proto\x12\x06mpi.v1\x1a\x19mpi/v1/error_reason.proto\x1a\x15mpi/v1/identity.proto\x1a\x13mpi/v1/record.proto\"j\n\tLocateKey\x12-\n\nidentifier\x18\x01 \x01(\x0b\x32\x17.mpi.v1.IdentifierTokenH\x00\x12\x18\n\x0elocal_id_token\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x65id\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"\x87\x01\n\rLocateRequest\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.mpi.v1.LocateKey\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x0c\x12\r\n\x05\x61s_of\x18\x04 \x01(\x0c\x12\x0e\n\x06reason\x18\x05 \x01(\t\"X\n\x0eLocateResponse\x12$\n\nidentities\x18\x01 \x03(\x0b\x32\x10.mpi.v1.Identity\x12\x10\n\x08revision\x18\x02 \x01(\x0c\x12\x0e\n\x06opened\x18\x03 \x01(\x08\"n\n\x12\x42\x61tchLocateRequest\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.mpi.v1.LocateKey\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x0c\"W\n\rLocateOutcome\x12$\n\nidentities\x18\x01 \x03(\x0b\x32\x10.mpi.v1.Identity\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.mpi.v1.ItemError\"P\n\x13\x42\x61tchLocateResponse\x12\'\n\x08outcomes\x18\x01 \x03(\x0b\x32\x15.mpi.v1.LocateOutcome\x12\x10\n\x08revision\x18\x02 \x01(\x0c\"w\n\x0cMatchRequest\x12\x31\n\x0c\x64\x65mographics\x18\x01 \x01(\x0b\x32\x1b.mpi.v1.EncodedDemographics\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\r\n\x05limit\x18\x03 \x01(\r\"q\n\rMatchResponse\x12*\n\ncandidates\x18\x01 \x03(\x0b\x32\x16.mpi.v1.MatchCandidate\x12\"\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x10.mpi.v1.Decision\x12\x10\n\x08revision\x18\x03 \x01(\x0c*\x84\x02\n\x0cPurposeOfUse\x12\x1e\n\x1aPURPOSE_OF_USE_UNSPECIFIED\x10\x00\x12\x18\n\x14PURPOSE_OF_USE_TREAT\x10\x01\x12\x19\n\x15PURPOSE_OF_USE_ETREAT\x10\x02\x12\x16\n\x12PURPOSE_OF_USE_BTG\x10\x03\x12\x19\n\x15PURPOSE_OF_USE_HPAYMT\x10\x04\x12\x1a\n\x16PURPOSE_OF_USE_PUBHLTH\x10\x05\x12\x19\n\x15PURPOSE_OF_USE_HRESCH\x10\x06\x12\x19\n\x15PURPOSE_OF_USE_PATRQT\x10\x07\x12\x1a\n\x16PURPOSE_OF_USE_HOPERAT\x10\x08\x32\xc7\x01\n\x0eLocatorService\x12\x37\n\x06Locate\x12\x15.mpi.v1.LocateRequest\x1a\x16.mpi.v1.LocateResponse\x12\x46\n\x0b\x42\x61tchLocate\x12\x1a.mpi.v1.BatchLocateRequest\x1a\x1b.mpi.v1.BatchLocateResponse\x12\x34\n\x05Match\x12\x14.mpi.v1.MatchRequest\x1a\x15.mpi.v1.MatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpi.v1.locator_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PURPOSEOFUSE']._serialized_start=934
-  _globals['_PURPOSEOFUSE']._serialized_end=1194
+  _globals['_PURPOSEOFUSE']._serialized_start=967
+  _globals['_PURPOSEOFUSE']._serialized_end=1227
   _globals['_LOCATEKEY']._serialized_start=111
   _globals['_LOCATEKEY']._serialized_end=217
-  _globals['_LOCATEREQUEST']._serialized_start=219
-  _globals['_LOCATEREQUEST']._serialized_end=338
-  _globals['_LOCATERESPONSE']._serialized_start=340
-  _globals['_LOCATERESPONSE']._serialized_end=412
-  _globals['_BATCHLOCATEREQUEST']._serialized_start=414
-  _globals['_BATCHLOCATEREQUEST']._serialized_end=524
-  _globals['_LOCATEOUTCOME']._serialized_start=526
-  _globals['_LOCATEOUTCOME']._serialized_end=613
-  _globals['_BATCHLOCATERESPONSE']._serialized_start=615
-  _globals['_BATCHLOCATERESPONSE']._serialized_end=695
-  _globals['_MATCHREQUEST']._serialized_start=697
-  _globals['_MATCHREQUEST']._serialized_end=816
-  _globals['_MATCHRESPONSE']._serialized_start=818
-  _globals['_MATCHRESPONSE']._serialized_end=931
-  _globals['_LOCATORSERVICE']._serialized_start=1197
-  _globals['_LOCATORSERVICE']._serialized_end=1396
+  _globals['_LOCATEREQUEST']._serialized_start=220
+  _globals['_LOCATEREQUEST']._serialized_end=355
+  _globals['_LOCATERESPONSE']._serialized_start=357
+  _globals['_LOCATERESPONSE']._serialized_end=445
+  _globals['_BATCHLOCATEREQUEST']._serialized_start=447
+  _globals['_BATCHLOCATEREQUEST']._serialized_end=557
+  _globals['_LOCATEOUTCOME']._serialized_start=559
+  _globals['_LOCATEOUTCOME']._serialized_end=646
+  _globals['_BATCHLOCATERESPONSE']._serialized_start=648
+  _globals['_BATCHLOCATERESPONSE']._serialized_end=728
+  _globals['_MATCHREQUEST']._serialized_start=730
+  _globals['_MATCHREQUEST']._serialized_end=849
+  _globals['_MATCHRESPONSE']._serialized_start=851
+  _globals['_MATCHRESPONSE']._serialized_end=964
+  _globals['_LOCATORSERVICE']._serialized_start=1230
+  _globals['_LOCATORSERVICE']._serialized_end=1429
 # @@protoc_insertion_point(module_scope)

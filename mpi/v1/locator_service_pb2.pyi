@@ -110,6 +110,7 @@ class LocateRequest(google.protobuf.message.Message):
     PURPOSE_FIELD_NUMBER: builtins.int
     AT_LEAST_FIELD_NUMBER: builtins.int
     AS_OF_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     purpose: global___PurposeOfUse.ValueType
     """LocateRequest.purpose says why the question is asked."""
     at_least: builtins.bytes
@@ -119,6 +120,10 @@ class LocateRequest(google.protobuf.message.Message):
     as_of: builtins.bytes
     """LocateRequest.as_of is a revision token: the answer is the one that was true then. Only an enterprise id can be
     asked for so. It is slow, because the history of the identity is read.
+    """
+    reason: builtins.str
+    """LocateRequest.reason says why the glass is broken, 5 to 200 characters: with purpose BTG it must be given, with any
+    other it must not. A privacy officer reads it; never a value that names the person.
     """
     @property
     def key(self) -> global___LocateKey:
@@ -131,9 +136,10 @@ class LocateRequest(google.protobuf.message.Message):
         purpose: global___PurposeOfUse.ValueType = ...,
         at_least: builtins.bytes = ...,
         as_of: builtins.bytes = ...,
+        reason: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["key", b"key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["as_of", b"as_of", "at_least", b"at_least", "key", b"key", "purpose", b"purpose"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["as_of", b"as_of", "at_least", b"at_least", "key", b"key", "purpose", b"purpose", "reason", b"reason"]) -> None: ...
 
 global___LocateRequest = LocateRequest
 
@@ -145,8 +151,13 @@ class LocateResponse(google.protobuf.message.Message):
 
     IDENTITIES_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    OPENED_FIELD_NUMBER: builtins.int
     revision: builtins.bytes
     """LocateResponse.revision is an opaque token of the state that was answered from."""
+    opened: builtins.bool
+    """LocateResponse.opened says that the glass was broken: the answer holds what is hidden otherwise, and a task of the
+    privacy officer about it is on disk.
+    """
     @property
     def identities(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[mpi.v1.identity_pb2.Identity]:
         """LocateResponse.identities are the identities that the key belongs to: none, one, or several when records
@@ -158,8 +169,9 @@ class LocateResponse(google.protobuf.message.Message):
         *,
         identities: collections.abc.Iterable[mpi.v1.identity_pb2.Identity] | None = ...,
         revision: builtins.bytes = ...,
+        opened: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["identities", b"identities", "revision", b"revision"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["identities", b"identities", "opened", b"opened", "revision", b"revision"]) -> None: ...
 
 global___LocateResponse = LocateResponse
 

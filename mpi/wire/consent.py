@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from mpi.domain.consent import Consent, Stance
+from datetime import UTC
+
+from mpi.domain.consent import Consent, Opening, OpeningStatus, Stance
 from mpi.domain.identifiers import IdentifierToken
 from mpi.domain.purpose import PurposeOfUse
-from mpi.errors import InputRejected, Reason
+from mpi.errors import InputRejected, Reason, RecordRejected
 from mpi.v1 import consent_service_pb2 as pb2
+from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.wire import convert
 
+LEAST_REASON, MOST_REASON = 5, 200
+
+_JUDGEMENTS = {
+    OpeningStatus.JUSTIFIED: privacy_pb2.JUDGEMENT_JUSTIFIED,
+    OpeningStatus.UNJUSTIFIED: privacy_pb2.JUDGEMENT_UNJUSTIFIED,
+}
 _STANCE_TO_PROTO = {stance: pb2.Stance.Value(f"STANCE_{stance.name}") for stance in Stance}
 _STANCE_OF_PROTO = {number: stance for stance, number in _STANCE_TO_PROTO.items()}
 
@@ -23,6 +32,69 @@ def said_from_proto(
     """
     token = convert.token_from_proto(message.identifier, "identifier", Reason.REQUEST_INVALID)
     return token, message.network, [convert.purpose_from_proto(each) for each in message.purposes]
+
+
+def reason_from_proto(text: str, purpose: PurposeOfUse) -> str:
+    """Read why the glass is broken; "" where it is not.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID: it is missing, too short or too long, or stands with another purpose.
+    """
+    if purpose is not PurposeOfUse.BTG:
+        if text:
+            raise RecordRejected(Reason.REQUEST_INVALID, "reason", "goes with purpose BTG only")
+        return ""
+    if not LEAST_REASON <= len(text.strip()) <= MOST_REASON or not text.isprintable():
+        problem = f"is {LEAST_REASON} to {MOST_REASON} characters on one line; whoever breaks the glass says why"
+        raise RecordRejected(Reason.REQUEST_INVALID, "reason", problem)
+    return text.strip()
+
+
+def check_unbroken(purpose: PurposeOfUse) -> None:
+    """Refuse to break the glass where it is not for one person by name.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID.
+    """
+    if purpose is PurposeOfUse.BTG:
+        raise RecordRejected(Reason.REQUEST_INVALID, "purpose", "BTG goes with Locate only, one person at a time")
+
+
+def opening_to_proto(opening: Opening) -> privacy_pb2.Opening:
+    """Write an opening."""
+    message = privacy_pb2.Opening(
+        number=opening.number,
+        client=opening.client,
+        reason=opening.reason,
+        eids=opening.eids,
+        request=opening.request,
+    )
+    if opening.at is not None:
+        message.at.FromDatetime(opening.at)
+    return message
+
+
+def opening_from_proto(message: privacy_pb2.Opening) -> Opening:
+    """Read an opening."""
+    at = message.at.ToDatetime(UTC)
+    return Opening(message.number, at, message.client, message.reason, tuple(message.eids), message.request)
+
+
+def judgement_to_proto(status: OpeningStatus) -> privacy_pb2.Judgement.ValueType:
+    """Write what is thought of an opening."""
+    return _JUDGEMENTS[status]
+
+
+def judgement_from_proto(number: privacy_pb2.Judgement.ValueType) -> OpeningStatus:
+    """Read what is thought of an opening.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID: it is unspecified or unknown.
+    """
+    for status, known in _JUDGEMENTS.items():
+        if known == number:
+            return status
+    raise RecordRejected(Reason.REQUEST_INVALID, "judgement", "is unspecified or unknown")
 
 
 def consent_to_proto(consent: Consent) -> pb2.Consent:

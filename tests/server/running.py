@@ -109,7 +109,9 @@ class MemoryIndex:
         return candidates, Decision.LINK if found else Decision.NEW
 
     def application(self) -> Application:
-        return Application(registry=self, locator=self, history=self, matcher=self, stewardship=self, consents=self)
+        return Application(
+            registry=self, locator=self, history=self, matcher=self, stewardship=self, consents=self, privacy=self
+        )
 
     def retract(
         self, facility: str, local_id: LocalIdToken, actor: str, request: str, *, erase: bool

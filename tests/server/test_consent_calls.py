@@ -12,7 +12,7 @@ from mpi.config import ServerConfig, StoreConfig
 from mpi.domain.consent import Stance
 from mpi.domain.identifiers import EnterpriseId, IdentifierToken
 from mpi.domain.record import EncodedRecord
-from mpi.errors import AccessDenied, RecordRejected
+from mpi.errors import AccessDenied, Conflict, RecordRejected
 from mpi.server.bootstrap import application
 from mpi.server.certs import issue_dev_certificates
 from mpi.v1 import locator_service_pb2 as pb2
@@ -20,7 +20,7 @@ from mpi.wire import convert
 from tests.building import encoded, key_ring, raw
 from tests.server.running import running, server_tls
 
-TREAT, HRESCH = PurposeOfUse.TREAT, PurposeOfUse.HRESCH
+TREAT, HRESCH, BTG = PurposeOfUse.TREAT, PurposeOfUse.HRESCH, PurposeOfUse.BTG
 SOMCHAI = raw("นายสมชาย ใจดี", "1", birth_date="15/03/2525", sex="1", national_id="1103702488992")
 
 
@@ -144,3 +144,42 @@ def test_the_past_is_for_stewards(at):
     assert len(at.steward.locate(EnterpriseId(eid), TREAT, as_of=done.revision).identities) == 1
     with pytest.raises(AccessDenied, match="stewards"):
         at.exchange.locate(EnterpriseId(eid), TREAT, as_of=done.revision)
+
+
+def test_breaking_the_glass_opens_flags_and_leaves_a_task(at):
+    """It says why, shows what is hidden, and a privacy officer judges it once; an attempt that finds nothing counts too."""
+    at.facility.register(at.record)
+    key = number(at.record)
+    at.officer.withdraw_consent(key, "mor-prom", list(set(PurposeOfUse) - {BTG}))
+    for reason in ("", "hm", "x" * 201, "a\nb\nc\nd"):
+        with pytest.raises(RecordRejected) as caught:
+            at.exchange.locate(key, BTG, reason=reason)
+        assert caught.value.field == "reason"
+    with pytest.raises(RecordRejected):
+        at.exchange.locate(key, TREAT, reason="curious about a neighbour")
+    for call in (lambda: at.exchange.batch_locate([key], BTG), lambda: at.exchange.match(at.record.demographics, BTG)):
+        with pytest.raises(RecordRejected, match="BTG goes with Locate only"):
+            call()
+    assert at.officer.openings() == []
+    assert at.exchange.locate(key, TREAT).identities == ()
+    found = at.exchange.locate(key, BTG, reason="unconscious in the emergency room")
+    assert [each.facility for identity in found.identities for each in identity.locations] == ["10661"]
+    at.exchange.locate(IdentifierToken(key.kind, b"\x09" * 32), BTG, reason="unconscious, number on a card")
+    one, other = at.officer.openings()
+    assert (one.client, one.reason) == ("urn:mpi:exchange:cdes", "unconscious in the emergency room")
+    (identity,) = at.steward.locate(key, TREAT).identities
+    assert (one.eids, other.eids) == ((identity.eid,), ())
+    assert at.officer.openings(after=one.number) == [other]
+    at.officer.judge_opening(one.number, justified=True)
+    assert at.officer.openings() == [other]
+    with pytest.raises(Conflict):
+        at.officer.judge_opening(one.number, justified=False)
+    assert at.exchange.locate(key, TREAT).identities == ()
+
+
+def test_what_is_kept_of_an_opening_is_sealed(at, tmp_path):
+    """Neither who looked nor why stands in clear in the store."""
+    at.exchange.locate(number(at.record), BTG, reason="planted-reason of an opening")
+    files = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert files
+    assert all(b"planted-reason" not in path.read_bytes() for path in files)

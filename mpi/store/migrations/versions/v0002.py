@@ -17,6 +17,14 @@ def upgrade() -> None:
         sa.Column("payload", sa.LargeBinary, nullable=False),
     )
     op.create_table(
+        "opening",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
+        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("at", sa.DateTime, nullable=False),
+        sa.Column("payload", sa.LargeBinary, nullable=False),
+        sa.Index("ix_opening_status_id", "status", "id"),
+    )
+    op.create_table(
         "client",
         sa.Column("urn", sa.String(100), primary_key=True),
         sa.Column("suspended", sa.Boolean, nullable=False),
