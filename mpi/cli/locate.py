@@ -33,6 +33,7 @@ def run(
     eid: str | None,
     facility_codes: Path | None = None,
     *,
+    reason: str = "",
     as_json: bool,
 ) -> None:
     """Look a person up and print the locations; local ids are shown where the key ring can open them.
@@ -48,16 +49,17 @@ def run(
         local_id: the facility's own number of the person; "-" as for `national_id`.
         eid: enterprise id.
         facility_codes: which codes are of one facility; None where each has one.
+        reason: why the glass is broken, with purpose BTG.
         as_json: print one JSON object.
 
     Raises:
         MpiError: an argument, the key ring or the server refuses.
     """
-    reason, codes = _purpose(purpose), load_facility_codes(facility_codes)
+    use, codes = _purpose(purpose), load_facility_codes(facility_codes)
     ring = load_key_ring(keys) if keys and keys.is_dir() else None
     look_up = locate_keys(load_lookup_keys(keys) if keys else (), national_id, facility, local_id, eid, codes)
     with Client(address=server, certificates=certs) as client:
-        located = _locate(client, look_up, reason)
+        located = _locate(client, look_up, use, reason)
     if as_json:
         typer.echo(json.dumps(_figures(located, ring), ensure_ascii=False))
     else:
@@ -97,12 +99,16 @@ def locate_keys(
     return [each.identifier(number.kind, number.value) for each in tokens]
 
 
-def _locate(client: Client, keys: Sequence[LocateKey], reason: PurposeOfUse) -> Located:
+def _locate(client: Client, keys: Sequence[LocateKey], purpose: PurposeOfUse, reason: str) -> Located:
     """Look up under every epoch: while it is being changed some facilities have registered under one of them only."""
     if len(keys) == 1:
-        return client.locate(keys[0], reason)
-    answer = client.batch_locate(keys, reason)
+        return client.locate(keys[0], purpose, reason=reason)
     found: dict[str, Identity] = {}
+    if reason:  # never in a batch
+        opened = [client.locate(key, purpose, reason=reason) for key in keys]
+        found.update({identity.eid: identity for each in opened for identity in each.identities})
+        return Located(tuple(found[eid] for eid in sorted(found)), opened[-1].revision)
+    answer = client.batch_locate(keys, purpose)
     for identities in answer.answers:
         if isinstance(identities, RecordRejected):
             raise identities

@@ -393,13 +393,28 @@ def locate(
     facility: Annotated[str | None, typer.Option(help="Facility code, with --local-id.")] = None,
     local_id: Annotated[str | None, typer.Option(help="Local id; - reads it from standard input.")] = None,
     eid: Annotated[str | None, typer.Option(help="Enterprise id.")] = None,
+    reason: Annotated[
+        str, typer.Option(help="Why the glass is broken, with purpose BTG; the privacy officer reads it.")
+    ] = "",
     facility_codes: FacilityCodesFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Find out which facilities hold records of a person."""
     from mpi.cli.locate import run
 
-    run(server, purpose, certs, keys, national_id, facility, local_id, eid, facility_codes, as_json=as_json)
+    run(
+        server,
+        purpose,
+        certs,
+        keys,
+        national_id,
+        facility,
+        local_id,
+        eid,
+        facility_codes,
+        reason=reason,
+        as_json=as_json,
+    )
 
 
 @app.command(epilog="Example: mpi population --persons 3000 --seed 7 --out population")

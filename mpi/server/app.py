@@ -30,6 +30,7 @@ from mpi.server.servicers import (
     Matcher,
     Privacy,
     PrivacyServicer,
+    Pseudonyms,
     Registry,
     RegistryServicer,
     Stewardship,
@@ -94,6 +95,7 @@ class Application:
     stewardship: Stewardship
     consents: Consents
     privacy: Privacy
+    pseudonyms: Pseudonyms
     rule_of: Callable[[str], ClientRule] = ClientRule
 
 
@@ -125,10 +127,13 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        RegistryServicer(application.registry, writer), server
+        RegistryServicer(application.registry, writer, application.pseudonyms), server
     )
     locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        LocatorServicer(application.locator, application.history, application.matcher, writer, pool), server
+        LocatorServicer(
+            application.locator, application.history, application.matcher, application.pseudonyms, writer, pool
+        ),
+        server,
     )
     stewardship_service_pb2_grpc.add_StewardshipServiceServicer_to_server(  # type: ignore[no-untyped-call]
         StewardshipServicer(application.stewardship, writer, pool), server

@@ -22,6 +22,7 @@ from mpi.service.history import History
 from mpi.service.keys import open_service_keys
 from mpi.service.matching import Matcher, Matching
 from mpi.service.policy import load_policy
+from mpi.service.pseudonyms import Pseudonyms
 from mpi.service.registration import Registry
 from mpi.service.stewardship import Stewardship
 from mpi.store.sql import Store, open_postgres, open_sqlite
@@ -89,7 +90,8 @@ def _figures(
 def application(config: ServerConfig) -> Iterator[Application]:
     """Open everything that a server needs; the index has caught up with the store when this returns."""
     rules = load_rules(rule_file(config.store.rules))
-    gateway = Gateway(open_service_keys(config.store.service_key).gateway, rules, config.key_epochs)
+    secret = open_service_keys(config.store.service_key).gateway
+    gateway = Gateway(secret, rules, config.key_epochs)
     matching = Matching(rules.profile, rules.model)
     policy = load_policy(config.policy)
     with opened(config.store) as (store, index):
@@ -111,5 +113,6 @@ def application(config: ServerConfig) -> Iterator[Application]:
                 stewardship=Stewardship(store, index, rules.model.digest),
                 consents=Consents(gateway, store, index, policy, rules.model.digest),
                 privacy=disclosure,
+                pseudonyms=Pseudonyms(secret),
                 rule_of=clients.rule_of,
             )

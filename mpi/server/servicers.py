@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
@@ -13,7 +14,7 @@ from typing import Protocol, TypeVar
 from mpi.domain.access import Caller, Role
 from mpi.domain.changes import Change, Selection
 from mpi.domain.consent import Asking, Consent, Opening, OpeningStatus
-from mpi.domain.identifiers import IdentifierToken, LocalIdToken, LocateKey
+from mpi.domain.identifiers import EnterpriseId, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import (
     Decision,
     Identity,
@@ -134,6 +135,16 @@ class Stewardship(Protocol):
         """Answer a task."""
 
 
+class Pseudonyms(Protocol):
+    """Gives every client enterprise ids of its own."""
+
+    def outward(self, client: str, eid: str) -> str:
+        """The id that a client sees."""
+
+    def inward(self, client: str, eid: str) -> str:
+        """The id behind what a client says."""
+
+
 class Privacy(Protocol):
     """Knows who broke the glass."""
 
@@ -217,9 +228,10 @@ class Writer:
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     """Takes encoded records from facilities (compare IHE ITI-93)."""
 
-    def __init__(self, registry: Registry, writer: Writer) -> None:
+    def __init__(self, registry: Registry, writer: Writer, pseudonyms: Pseudonyms) -> None:
         self._registry = registry
         self._writer = writer
+        self._pseudonyms = pseudonyms
 
     async def Register(self, request: registry_pb2.RegisterRequest, context: Context) -> registry_pb2.RegisterResponse:
         """Store one record and link it."""
@@ -276,6 +288,13 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         entries = [_record(message, caller) for message in messages]
         taken = [entry for entry in entries if isinstance(entry, EncodedRecord)]
         outcomes, revision = self._registry.register(taken, caller.urn, name)
+        if _is_outside(caller):
+            outcomes = [
+                replace(each, eid=self._pseudonyms.outward(caller.urn, each.eid))
+                if isinstance(each, Registration)
+                else each
+                for each in outcomes
+            ]
         answers = iter(outcomes)
         return [next(answers) if isinstance(entry, EncodedRecord) else entry for entry in entries], revision
 
@@ -283,18 +302,27 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
 class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
     """Answers where a person's records are (compare IHE ITI-119)."""
 
-    def __init__(self, locator: Locator, history: History, matcher: Matcher, writer: Writer, pool: Executor) -> None:
+    def __init__(
+        self,
+        locator: Locator,
+        history: History,
+        matcher: Matcher,
+        pseudonyms: Pseudonyms,
+        writer: Writer,
+        pool: Executor,
+    ) -> None:
         self._locator = locator
-        self._writer = writer
         self._history = history
         self._matcher = matcher
+        self._pseudonyms = pseudonyms
+        self._writer = writer
         self._pool = pool
 
     async def Locate(self, request: locator_pb2.LocateRequest, context: Context) -> locator_pb2.LocateResponse:
         """Find the identities that a key belongs to."""
         asking = _asking(request.purpose)
         reason = consent.reason_from_proto(request.reason, asking.purpose)
-        key = convert.key_from_proto(request.key)
+        key = self._inward(convert.key_from_proto(request.key))
         revision = await self._reached(request.at_least, context)
         if request.as_of:
             if not CALLER.get().has(Role.STEWARD):
@@ -309,7 +337,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         else:
             identities = await self._located(key, asking)
         return locator_pb2.LocateResponse(
-            identities=[convert.identity_to_proto(identity) for identity in identities],
+            identities=[convert.identity_to_proto(identity) for identity in self._outward(identities)],
             revision=convert.revision_to_token(revision),
             opened=bool(reason),
         )
@@ -341,6 +369,10 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         candidates, decision = await asyncio.get_running_loop().run_in_executor(
             self._pool, self._matcher.match, demographics, limit, asking
         )
+        caller = CALLER.get()
+        if _is_outside(caller):
+            outward = partial(self._pseudonyms.outward, caller.urn)
+            candidates = [replace(candidate, eid=outward(candidate.eid)) for candidate in candidates]
         return locator_pb2.MatchResponse(
             candidates=[convert.candidate_to_proto(candidate) for candidate in candidates],
             decision=convert.decision_to_proto(decision),
@@ -355,9 +387,27 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
 
     async def _outcome(self, message: locator_pb2.LocateKey, asking: Asking) -> tuple[Identity, ...] | RecordRejected:
         try:
-            return await self._located(convert.key_from_proto(message), asking)
+            return self._outward(await self._located(self._inward(convert.key_from_proto(message)), asking))
         except RecordRejected as rejected:
             return rejected
+
+    def _inward(self, key: LocateKey) -> LocateKey:
+        """The key, in the ids that the index knows."""
+        caller = CALLER.get()
+        if isinstance(key, EnterpriseId) and _is_outside(caller):
+            return EnterpriseId(self._pseudonyms.inward(caller.urn, key.value))
+        return key
+
+    def _outward(self, identities: tuple[Identity, ...]) -> tuple[Identity, ...]:
+        """Identities, in the ids that the caller knows; their order must not tell that of the index."""
+        caller = CALLER.get()
+        if not _is_outside(caller):
+            return identities
+        outward = partial(self._pseudonyms.outward, caller.urn)
+        renamed = [
+            replace(each, eid=outward(each.eid), split=tuple(sorted(map(outward, each.split)))) for each in identities
+        ]
+        return tuple(sorted(renamed, key=lambda identity: identity.eid))
 
     async def _reached(self, at_least: bytes, context: Context) -> int:
         """Wait until the index holds the demanded revision; give the revision that it stands at.
@@ -538,6 +588,11 @@ def new_request() -> str:
 def _signed() -> tuple[str, str]:
     """Who calls, and the name of the call."""
     return CALLER.get().urn, new_request()
+
+
+def _is_outside(caller: Caller) -> bool:
+    """Say whether a client sees enterprise ids of its own instead of the centre's."""
+    return caller.role in (Role.FACILITY, Role.EXCHANGE)
 
 
 def _asking(number: locator_pb2.PurposeOfUse.ValueType) -> Asking:

@@ -110,8 +110,20 @@ class MemoryIndex:
 
     def application(self) -> Application:
         return Application(
-            registry=self, locator=self, history=self, matcher=self, stewardship=self, consents=self, privacy=self
+            registry=self,
+            locator=self,
+            history=self,
+            matcher=self,
+            stewardship=self,
+            consents=self,
+            privacy=self,
+            pseudonyms=self,
         )
+
+    def outward(self, client: str, eid: str) -> str:
+        return eid
+
+    inward = outward
 
     def retract(
         self, facility: str, local_id: LocalIdToken, actor: str, request: str, *, erase: bool

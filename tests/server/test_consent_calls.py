@@ -147,7 +147,7 @@ def test_the_past_is_for_stewards(at):
 
 
 def test_breaking_the_glass_opens_flags_and_leaves_a_task(at):
-    """It says why, shows what is hidden, and a privacy officer judges it once; an attempt that finds nothing counts too."""
+    """It says why, shows what is hidden, and a privacy officer judges it once; an empty answer counts too."""
     at.facility.register(at.record)
     key = number(at.record)
     at.officer.withdraw_consent(key, "mor-prom", list(set(PurposeOfUse) - {BTG}))
@@ -183,3 +183,27 @@ def test_what_is_kept_of_an_opening_is_sealed(at, tmp_path):
     files = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
     assert files
     assert all(b"planted-reason" not in path.read_bytes() for path in files)
+
+
+def test_every_client_has_enterprise_ids_of_its_own(at):
+    """They say nothing to another client, lead back to the person at the centre, and stewards see the centre's own."""
+    key = number(at.record)
+    theirs = at.facility.register(at.record).registration.eid
+    seen = {
+        name: client.locate(key, TREAT).identities[0].eid
+        for name, client in (
+            ("cdes", at.exchange),
+            ("paotang", at.paotang),
+            ("facility", at.facility),
+            ("", at.steward),
+        )
+    }
+    assert seen["facility"] == theirs
+    assert len(set(seen.values())) == 4
+    assert at.steward.identity(seen[""])[0].eid == seen[""]
+    (found,) = at.exchange.locate(EnterpriseId(seen["cdes"]), TREAT).identities
+    assert found.eid == seen["cdes"]
+    for other in ("paotang", "facility", ""):
+        assert at.exchange.locate(EnterpriseId(seen[other]), TREAT).identities == ()
+    assert at.exchange.batch_locate([EnterpriseId(seen["cdes"]), key], TREAT).answers == ((found,), (found,))
+    assert at.exchange.match(at.record.demographics, TREAT).candidates[0].eid == seen["cdes"]
