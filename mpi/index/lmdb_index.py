@@ -26,8 +26,7 @@ import shutil
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -371,7 +370,7 @@ class IndexReader:
 
     def _nobody(self) -> list[Member]:
         eid = self._sealer.record_value.open_eid(bytes(BLOCK))
-        key = self._sealer.name("identities", uuid.UUID(eid).bytes)
+        key = self._sealer.name("identities", eid_bytes(eid))
         self._transaction.get(key, db=self._tables["identities"])
         return _unpack_members(self._sealer.open(_NOBODY, _nobody_of(self._sealer)))
 

@@ -1,7 +1,7 @@
 """Pseudonyms: the enterprise ids that a client sees are its own, so that two clients cannot join what they keep.
 
-An id is a block, and each client has a keyed permutation of blocks (AES-256): the centre reads back what it gave, and an
-id that another client was given leads nowhere.
+An id is a block, and each client has a keyed permutation of blocks (AES-256): the centre reads back what it gave, and
+an id that another client was given leads nowhere.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def test_a_stewards_day(at):
     """Link, look, split, undo and see the log, from one merge to the next."""
     (one,) = at.records("10661", SOMCHAI)
     (other,) = at.records("11111", MALEE)
-    at.facility.register(one)
+    first = at.facility.register(one)
     second = at.other.register(other)
     ours, theirs = at.eid_of(one), at.eid_of(other)
     merged = at.steward.merge(theirs, ours)
