@@ -6,8 +6,9 @@ Secrets never stand in it: it names the files that hold them. Paths are relative
 from __future__ import annotations
 
 import json
+import math
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -65,6 +66,23 @@ class StoreConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one client's lookups: how many a second in the long run, and how many at once after a pause.
+
+    Attributes:
+        lookups: lookups a second; each key of a batch is one.
+        lookups_at_once: most of them at once.
+        misses: lookups a second that find nothing.
+        misses_at_once: most of them at once.
+    """
+
+    lookups: float = 2000.0
+    lookups_at_once: float = 100_000.0
+    misses: float = 5.0
+    misses_at_once: float = 20_000.0
+
+
+@dataclass(frozen=True, slots=True)
 class ServerConfig:
     """Settings of `mpi serve`.
 
@@ -75,6 +93,7 @@ class ServerConfig:
         tls: files of mutual TLS; None serves plain text, on loopback addresses only.
         metrics: address and port of the figures for Prometheus; None serves none.
         policy: file of the policy of disclosure; None for the one that is shipped.
+        limits: limits of every client's lookups.
     """
 
     store: StoreConfig
@@ -83,9 +102,21 @@ class ServerConfig:
     tls: TlsFiles | None
     metrics: str | None = None
     policy: Path | None = None
+    limits: Limits = Limits()
 
 
-_KEYS = {"listen", "metrics", "policy", "rules", "service_key", "key_epochs", "tls", "database", "database_password"}
+_KEYS = {
+    "limits",
+    "listen",
+    "metrics",
+    "policy",
+    "rules",
+    "service_key",
+    "key_epochs",
+    "tls",
+    "database",
+    "database_password",
+}
 _TLS_KEYS = {"certificate", "key", "client_authority"}
 
 
@@ -115,6 +146,7 @@ def load_config(data: Path, path: Path | None, *, listen: str | None = None, ins
         tls=tls,
         metrics=_metrics(table.get("metrics")),
         policy=_policy(table.get("policy"), base),
+        limits=_limits(table.get("limits", {})),
     )
 
 
@@ -228,6 +260,16 @@ def _policy(value: Any, base: Path) -> Path | None:
     if value is not None and not isinstance(value, str):
         raise ConfigInvalid("policy", "is the path of a file")
     return base / value if value else None
+
+
+def _limits(table: Any) -> Limits:
+    known = {each.name for each in fields(Limits)}
+    if not isinstance(table, dict) or table.keys() - known:
+        raise ConfigInvalid("limits", f"holds {', '.join(sorted(known))}, or some of them")
+    for key, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ConfigInvalid(f"limits.{key}", "is a number over 0")
+    return Limits(**table)
 
 
 def _epochs(value: Any, base: Path) -> tuple[str, ...]:

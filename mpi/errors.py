@@ -12,6 +12,7 @@
      ├─ AccessDenied             the caller is known but may not do this
      ├─ NotFound                 nothing is held under the key that was asked for
      ├─ Conflict                 what was asked contradicts a later change or what a person decided
+     ├─ RateLimited              the caller has asked too much; it may come back later
      ├─ IndexBehind              the index has not reached the revision asked for in time
      ├─ StoreUnusable            the system of record cannot be read or written
      ├─ IndexCorrupt             the index disagrees with the store
@@ -46,6 +47,7 @@ class Reason(StrEnum):
     PURPOSE_DENIED = "PURPOSE_DENIED"
     IDENTITY_NOT_FOUND = "IDENTITY_NOT_FOUND"
     CONFLICT = "CONFLICT"
+    RATE_LIMITED = "RATE_LIMITED"
     INDEX_BEHIND = "INDEX_BEHIND"
     STORE_UNUSABLE = "STORE_UNUSABLE"
     INDEX_CORRUPT = "INDEX_CORRUPT"
@@ -148,6 +150,20 @@ class Conflict(MpiError):
     def __init__(self, message: str, revisions: tuple[int, ...] = ()) -> None:
         super().__init__(message)
         self.revisions = revisions
+
+
+class RateLimited(MpiError):
+    """The caller has asked too much, or too much that found nothing.
+
+    Attributes:
+        retry_after: seconds until it may ask again.
+    """
+
+    reason = Reason.RATE_LIMITED
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class IndexBehind(MpiError):

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 import grpc.aio
@@ -17,10 +17,11 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mpi.config import TlsFiles
+from mpi.config import Limits, TlsFiles
 from mpi.domain.access import ClientRule
 from mpi.errors import ConfigInvalid
 from mpi.server.interceptors import Admission, Edge
+from mpi.server.limits import Guard
 from mpi.server.servicers import (
     Consents,
     ConsentServicer,
@@ -86,6 +87,7 @@ class Application:
 
     Attributes:
         rule_of: what was decided about the client of a name.
+        guard: limits of every client's lookups.
     """
 
     registry: Registry
@@ -97,6 +99,7 @@ class Application:
     privacy: Privacy
     pseudonyms: Pseudonyms
     rule_of: Callable[[str], ClientRule] = ClientRule
+    guard: Guard = field(default_factory=lambda: Guard(Limits()))
 
 
 def run(application: Application, listen: str, tls: TlsFiles | None, on_ready: Callable[[str], None]) -> None:
@@ -129,11 +132,9 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(  # type: ignore[no-untyped-call]
         RegistryServicer(application.registry, writer, application.pseudonyms), server
     )
+    use_cases = application.locator, application.history, application.matcher, application.pseudonyms
     locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        LocatorServicer(
-            application.locator, application.history, application.matcher, application.pseudonyms, writer, pool
-        ),
-        server,
+        LocatorServicer(*use_cases, application.guard, writer, pool), server
     )
     stewardship_service_pb2_grpc.add_StewardshipServiceServicer_to_server(  # type: ignore[no-untyped-call]
         StewardshipServicer(application.stewardship, writer, pool), server

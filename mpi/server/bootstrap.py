@@ -12,6 +12,7 @@ from mpi.index.lmdb_index import Index
 from mpi.index.projector import Follower, catch_up
 from mpi.rules import load_rules, rule_file
 from mpi.server.app import Application
+from mpi.server.limits import Guard
 from mpi.server.metrics import Figures, served
 from mpi.service.backlog import Backlog
 from mpi.service.clients import Clients
@@ -79,11 +80,11 @@ class _Standing:
 
 
 def _figures(
-    config: ServerConfig, registry: Registry, store: Store, index: Index
+    config: ServerConfig, registry: Registry, store: Store, index: Index, guard: Guard
 ) -> AbstractContextManager[str | None]:
     if config.metrics is None:
         return nullcontext()
-    return served(config.metrics, Figures(registry, _Standing(store, index)))
+    return served(config.metrics, Figures(registry, _Standing(store, index), guard))
 
 
 @contextmanager
@@ -97,13 +98,14 @@ def application(config: ServerConfig) -> Iterator[Application]:
     with opened(config.store) as (store, index):
         if catch_up(index, store) > store.head():
             raise IndexCorrupt("the index is ahead of the store, as after a restored backup; run `mpi index rebuild`")
+        guard = Guard(config.limits)
         disclosure = Disclosure(gateway, index, store, policy, rules.model.digest)
         registry = Registry(gateway, store, index, matching, rules.model.digest)
         with (
             closing(Follower(index, store)),
             closing(Backlog(registry)),
             closing(Clients(store)) as clients,
-            _figures(config, registry, store, index),
+            _figures(config, registry, store, index, guard),
         ):
             yield Application(
                 registry=registry,
@@ -115,4 +117,5 @@ def application(config: ServerConfig) -> Iterator[Application]:
                 privacy=disclosure,
                 pseudonyms=Pseudonyms(secret),
                 rule_of=clients.rule_of,
+                guard=guard,
             )

@@ -35,12 +35,21 @@ class Standing(Protocol):
         """How many changes the index has not taken over yet."""
 
 
+class Refusing(Protocol):
+    """Refuses lookups beyond limits."""
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """How often each limit refused somebody."""
+
+
 class Figures(Collector):
     """What a scrape reads."""
 
-    def __init__(self, counted: Counted, standing: Standing) -> None:
+    def __init__(self, counted: Counted, standing: Standing, refusing: Refusing | None = None) -> None:
         self._counted = counted
         self._standing = standing
+        self._refusing = refusing
 
     def collect(self) -> Iterator[Metric]:
         """Read the figures."""
@@ -61,6 +70,13 @@ class Figures(Collector):
                 placed.add_metric([what, which], count)
         joined.add_metric([], joins)
         yield from (placed, joined, deferred)
+        if self._refusing is not None:
+            refused = CounterMetricFamily(
+                "mpi_refusals", "Lookups refused since the start; an alarm should watch misses.", labels=["limit"]
+            )
+            for limit, count in sorted(dict(self._refusing.refused).items()):
+                refused.add_metric([limit], count)
+            yield refused
         tasks = GaugeMetricFamily("mpi_tasks", "Tasks that are open, or wait for a full bucket.", labels=["status"])
         behind = GaugeMetricFamily("mpi_index_behind", "Changes that the index has not taken over from the store yet.")
         try:

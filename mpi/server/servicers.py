@@ -29,6 +29,7 @@ from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import HeldTask
 from mpi.errors import AccessDenied, IndexBehind, Reason, RecordRejected, ServiceUnavailable
 from mpi.server.interceptors import CALLER, Context
+from mpi.server.limits import Guard
 from mpi.v1 import consent_service_pb2 as consent_pb2
 from mpi.v1 import (
     consent_service_pb2_grpc,
@@ -308,6 +309,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         history: History,
         matcher: Matcher,
         pseudonyms: Pseudonyms,
+        guard: Guard,
         writer: Writer,
         pool: Executor,
     ) -> None:
@@ -315,6 +317,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         self._history = history
         self._matcher = matcher
         self._pseudonyms = pseudonyms
+        self._guard = guard
         self._writer = writer
         self._pool = pool
 
@@ -322,6 +325,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         """Find the identities that a key belongs to."""
         asking = _asking(request.purpose)
         reason = consent.reason_from_proto(request.reason, asking.purpose)
+        self._guard.admit(CALLER.get(), 1)
         key = self._inward(convert.key_from_proto(request.key))
         revision = await self._reached(request.at_least, context)
         if request.as_of:
@@ -336,6 +340,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             identities = await self._writer.run(work)
         else:
             identities = await self._located(key, asking)
+        self._guard.missed(CALLER.get(), not identities)
         return locator_pb2.LocateResponse(
             identities=[convert.identity_to_proto(identity) for identity in self._outward(identities)],
             revision=convert.revision_to_token(revision),
@@ -349,12 +354,14 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         asking = _asking(request.purpose)
         consent.check_unbroken(asking.purpose)
         convert.check_batch(request.keys, "keys")
+        self._guard.admit(CALLER.get(), len(request.keys))
         revision = await self._reached(request.at_least, context)
         response = locator_pb2.BatchLocateResponse(revision=convert.revision_to_token(revision))
         for start in range(0, len(request.keys), _KEYS_AT_ONCE):
             for key in request.keys[start : start + _KEYS_AT_ONCE]:
                 response.outcomes.append(convert.located_to_proto(await self._outcome(key, asking)))
             await asyncio.sleep(0)  # single look-ups go between
+        self._guard.missed(CALLER.get(), sum(not outcome.identities for outcome in response.outcomes))
         return response
 
     async def Match(self, request: locator_pb2.MatchRequest, context: Context) -> locator_pb2.MatchResponse:
@@ -364,12 +371,14 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         limit = convert.limit_from_proto(request.limit)
         if not request.HasField("demographics"):
             raise RecordRejected(Reason.REQUEST_INVALID, "demographics", "is missing")
+        self._guard.admit(CALLER.get(), 1)
         demographics = convert.demographics_from_proto(request.demographics)
         revision = self._locator.revision()
         candidates, decision = await asyncio.get_running_loop().run_in_executor(
             self._pool, self._matcher.match, demographics, limit, asking
         )
         caller = CALLER.get()
+        self._guard.missed(caller, not candidates)
         if _is_outside(caller):
             outward = partial(self._pseudonyms.outward, caller.urn)
             candidates = [replace(candidate, eid=outward(candidate.eid)) for candidate in candidates]

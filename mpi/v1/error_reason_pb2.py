@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mpi/v1/error_reason.proto\x12\x06mpi.v1\"P\n\tItemError\x12#\n\x06reason\x18\x01 \x01(\x0e\x32\x13.mpi.v1.ErrorReason\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t*\xc6\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_REQUEST_INVALID\x10\x01\x12!\n\x1d\x45RROR_REASON_PROFILE_MISMATCH\x10\x02\x12\"\n\x1e\x45RROR_REASON_KEY_EPOCH_UNKNOWN\x10\x03\x12!\n\x1d\x45RROR_REASON_RECORD_MALFORMED\x10\x04\x12 \n\x1c\x45RROR_REASON_BATCH_TOO_LARGE\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_CLIENT_UNKNOWN\x10\x06\x12\"\n\x1e\x45RROR_REASON_FACILITY_MISMATCH\x10\x07\x12\x1d\n\x19\x45RROR_REASON_ROLE_MISSING\x10\x08\x12 \n\x1c\x45RROR_REASON_PURPOSE_MISSING\x10\t\x12#\n\x1f\x45RROR_REASON_IDENTITY_NOT_FOUND\x10\n\x12\x1d\n\x19\x45RROR_REASON_INDEX_BEHIND\x10\x0b\x12\x1f\n\x1b\x45RROR_REASON_STORE_UNUSABLE\x10\x0c\x12\x1e\n\x1a\x45RROR_REASON_INDEX_CORRUPT\x10\r\x12$\n ERROR_REASON_SERVICE_UNAVAILABLE\x10\x0e\x12\x19\n\x15\x45RROR_REASON_CONFLICT\x10\x0f\x12\x1f\n\x1b\x45RROR_REASON_PURPOSE_DENIED\x10\x10\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mpi/v1/error_reason.proto\x12\x06mpi.v1\"P\n\tItemError\x12#\n\x06reason\x18\x01 \x01(\x0e\x32\x13.mpi.v1.ErrorReason\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t*\xe5\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_REQUEST_INVALID\x10\x01\x12!\n\x1d\x45RROR_REASON_PROFILE_MISMATCH\x10\x02\x12\"\n\x1e\x45RROR_REASON_KEY_EPOCH_UNKNOWN\x10\x03\x12!\n\x1d\x45RROR_REASON_RECORD_MALFORMED\x10\x04\x12 \n\x1c\x45RROR_REASON_BATCH_TOO_LARGE\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_CLIENT_UNKNOWN\x10\x06\x12\"\n\x1e\x45RROR_REASON_FACILITY_MISMATCH\x10\x07\x12\x1d\n\x19\x45RROR_REASON_ROLE_MISSING\x10\x08\x12 \n\x1c\x45RROR_REASON_PURPOSE_MISSING\x10\t\x12#\n\x1f\x45RROR_REASON_IDENTITY_NOT_FOUND\x10\n\x12\x1d\n\x19\x45RROR_REASON_INDEX_BEHIND\x10\x0b\x12\x1f\n\x1b\x45RROR_REASON_STORE_UNUSABLE\x10\x0c\x12\x1e\n\x1a\x45RROR_REASON_INDEX_CORRUPT\x10\r\x12$\n ERROR_REASON_SERVICE_UNAVAILABLE\x10\x0e\x12\x19\n\x15\x45RROR_REASON_CONFLICT\x10\x0f\x12\x1f\n\x1b\x45RROR_REASON_PURPOSE_DENIED\x10\x10\x12\x1d\n\x19\x45RROR_REASON_RATE_LIMITED\x10\x11\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpi.v1.error_reason_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=120
-  _globals['_ERRORREASON']._serialized_end=702
+  _globals['_ERRORREASON']._serialized_end=733
   _globals['_ITEMERROR']._serialized_start=37
   _globals['_ITEMERROR']._serialized_end=117
 # @@protoc_insertion_point(module_scope)

@@ -96,6 +96,11 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     (PERMISSION_DENIED).
     Example: {"reason": "PURPOSE_DENIED", "domain": "mpi.v1"}
     """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 17
+    """ERROR_REASON_RATE_LIMITED means that the client has made too many lookups, or too many that found nothing
+    (RESOURCE_EXHAUSTED). google.rpc.RetryInfo says when it may come back.
+    Example: {"reason": "RATE_LIMITED", "domain": "mpi.v1"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is why a call failed. ErrorInfo.reason holds the name without the prefix ERROR_REASON_."""
@@ -172,6 +177,11 @@ ERROR_REASON_PURPOSE_DENIED: ErrorReason.ValueType  # 16
 """ERROR_REASON_PURPOSE_DENIED means that the client may not look up for the purpose that it states
 (PERMISSION_DENIED).
 Example: {"reason": "PURPOSE_DENIED", "domain": "mpi.v1"}
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 17
+"""ERROR_REASON_RATE_LIMITED means that the client has made too many lookups, or too many that found nothing
+(RESOURCE_EXHAUSTED). google.rpc.RetryInfo says when it may come back.
+Example: {"reason": "RATE_LIMITED", "domain": "mpi.v1"}
 """
 global___ErrorReason = ErrorReason
 

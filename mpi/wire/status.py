@@ -8,10 +8,11 @@ settings never travels: the caller could not act on it, and its message names pa
 from __future__ import annotations
 
 import logging
+import math
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -25,6 +26,7 @@ from mpi.errors import (
     InputRejected,
     MpiError,
     NotFound,
+    RateLimited,
     Reason,
     RecordRejected,
     ServiceUnavailable,
@@ -54,6 +56,7 @@ CODES = {
     Reason.PURPOSE_MISSING: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.PURPOSE_DENIED: grpc.StatusCode.PERMISSION_DENIED,
     Reason.IDENTITY_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.INDEX_BEHIND: grpc.StatusCode.UNAVAILABLE,
     Reason.STORE_UNUSABLE: grpc.StatusCode.UNAVAILABLE,
@@ -100,6 +103,10 @@ def to_wire(error: Exception) -> WireError:
     )
     status = status_pb2.Status(code=code.value[0], message=error.message)
     status.details.add().Pack(info)
+    if isinstance(error, RateLimited):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(math.ceil(error.retry_after * 1000))
+        status.details.add().Pack(retry)
     metadata: tuple[tuple[str, str | bytes], ...] = ((DETAILS_KEY, status.SerializeToString()),)
     if isinstance(error, IndexBehind):
         # The wait has used up the deadline: a retry by gRPC itself would only hide the reason (gRFC A6, pushback).
@@ -117,6 +124,8 @@ def from_wire(error: grpc.RpcError) -> MpiError:
     info = _error_info(error)
     if info is None:
         return _without_details(code, message)
+    if info.reason == Reason.RATE_LIMITED:
+        return RateLimited(message, _retry_after(error))
     return _raised(Reason(info.reason), message, info.metadata.get("field", ""))
 
 
@@ -149,18 +158,36 @@ def _field_of(error: MpiError) -> str:
 
 
 def _error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo | None:
-    for key, value in cast(Iterable[tuple[str, str | bytes]], error.trailing_metadata() or ()):
-        if key != DETAILS_KEY or not isinstance(value, bytes):
-            continue
+    for detail in _details(error):
+        info = error_details_pb2.ErrorInfo()
         try:
-            status = status_pb2.Status.FromString(value)
-            for detail in status.details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info) and info.domain == ERROR_DOMAIN and info.reason in Reason.__members__:
-                    return info
+            if detail.Unpack(info) and info.domain == ERROR_DOMAIN and info.reason in Reason.__members__:
+                return info
         except DecodeError:
             return None
     return None
+
+
+def _retry_after(error: grpc.RpcError) -> float:
+    """Seconds after which a call may be repeated."""
+    for detail in _details(error):
+        retry = error_details_pb2.RetryInfo()
+        try:
+            if detail.Unpack(retry):
+                return float(retry.retry_delay.ToTimedelta().total_seconds())
+        except DecodeError:
+            break
+    return 1.0
+
+
+def _details(error: grpc.RpcError) -> list[Any]:
+    for key, value in cast(Iterable[tuple[str, str | bytes]], error.trailing_metadata() or ()):
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                return list(status_pb2.Status.FromString(value).details)
+            except DecodeError:
+                return []
+    return []
 
 
 def _rejected(reason: Reason, message: str, field: str) -> MpiError:

@@ -19,6 +19,7 @@ from mpi.errors import (
     KeyRingUnusable,
     MpiError,
     NotFound,
+    RateLimited,
     Reason,
     RecordRejected,
     RuleFileInvalid,
@@ -53,6 +54,7 @@ TRAVELLING = [
     AccessDenied(Reason.PURPOSE_DENIED, "the client may not look up for this purpose"),
     NotFound("no such identity"),
     Conflict("a later change stands in the way"),
+    RateLimited("too many lookups", 2.5),
     IndexBehind("not yet"),
     StoreUnusable("the disk is full"),
     IndexCorrupt("rebuild it"),
@@ -119,6 +121,7 @@ def test_errors_survive_the_wire(error):
     assert wire.code is CODES[error.reason]
     assert (type(back), back.reason, back.message) == (type(error), error.reason, error.message)
     assert getattr(back, "field", None) == getattr(error, "field", None)
+    assert getattr(back, "retry_after", None) == getattr(error, "retry_after", None)
 
 
 @pytest.mark.parametrize("error", [*LOCAL, MpiError("secret"), ValueError("secret"), KeyError("secret")])
