@@ -23,13 +23,14 @@ def run_backup(data: Path, config: Path | None, out: Path, *, as_json: bool) -> 
         StoreUnusable: the store cannot be read.
     """
     from mpi.server.bootstrap import open_store
+    from mpi.service.keys import read_service_keys
     from mpi.store.backup import take
 
     settings = load_store_config(data, config)
     if settings.database is None and not (data / "store.db").is_file():
         raise InputRejected(f"{data}: holds no store")
     with open_store(settings) as store, progress("writing rows", None, quiet=as_json) as shown:
-        manifest = take(store, out, _told(shown))
+        manifest = take(store, out, read_service_keys(settings.service_key).at_rest, _told(shown))
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return
@@ -72,7 +73,9 @@ def run_restore(data: Path, config: Path | None, backup: Path, *, only_check: bo
     typer.echo(f"{backup}: taken {manifest.taken}, {done}")
     typer.echo(f"  revision {manifest.revision}, {manifest.records} records, {manifest.identities} identities")
     if not only_check:
-        typer.echo("  let facilities register their newest files and take back what they took back since then")
+        typer.echo(
+            "  what came after it must be brought again: registrations, retractions, consents, suspended clients"
+        )
 
 
 def _told(shown: Shown) -> Callable[[str, int, int], None]:

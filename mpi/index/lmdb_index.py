@@ -11,6 +11,7 @@ standing      name of an enterprise id               the one that it stands for,
 consents      name of a number of a person            what citizens said, by network and purpose
 objections    name of a record's number               what a record was parted from, by network and purpose
 state         "revision"                             revision of the store that the index stands at
+state         "lineage"                              name of the history that the revision is one of
 ============  =====================================  =====================================================
 
 Names are keyed hashes. A lookup reads `locations`, `standing` and `identities`; matching reads `candidates`, `records`
@@ -53,6 +54,7 @@ TokenKey = IdentifierToken | LocalIdToken
 """Look-up keys that are tokens of a record; an enterprise id needs no table."""
 
 _REVISION = b"revision"
+_LINEAGE = b"lineage"
 _NOBODY = b"nobody"
 _U16 = struct.Struct(">H")
 _U64 = struct.Struct(">Q")
@@ -280,6 +282,10 @@ class IndexReader:
         value = self._transaction.get(_REVISION, db=self._tables["state"])
         return 0 if value is None else int(_U64.unpack(bytes(value))[0])
 
+    def lineage(self) -> str:
+        """Name of the history that the revision is one of; "" before the index has followed any."""
+        return bytes(self._transaction.get(_LINEAGE, db=self._tables["state"]) or b"").decode("ascii", "replace")
+
     def count(self, table: str) -> int:
         """Count the rows of a table, without reading them."""
         return int(self._transaction.stat(self._tables[table])["entries"])
@@ -409,6 +415,10 @@ class IndexWriter(IndexReader):
         """Say which revision of the store the index stands at after this transaction; an empty one says none."""
         if revision:
             self._transaction.put(_REVISION, _U64.pack(revision), db=self._tables["state"])
+
+    def set_lineage(self, lineage: str) -> None:
+        """Say which history the index follows."""
+        self._transaction.put(_LINEAGE, lineage.encode(), db=self._tables["state"])
 
     def put(self, number: int, eid: str, record: EncodedRecord) -> None:
         """Hold a record in an identity with this content, whatever is held of it so far."""

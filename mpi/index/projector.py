@@ -19,7 +19,7 @@ from mpi.domain.changes import Cause, Change, Placement
 from mpi.domain.record import EncodedRecord
 from mpi.errors import IndexBehind, IndexCorrupt, MpiError
 from mpi.index.lmdb_index import TABLES, Index, IndexReader, IndexWriter, Member, put_in_place
-from mpi.store.reading import LiveRecord, Reading
+from mpi.store.reading import LINEAGE, LiveRecord, Reading
 from mpi.store.sql import Store
 from mpi.store.writing import Transaction
 
@@ -62,9 +62,19 @@ def catch_up(index: Index, store: Store) -> int:
 
     Returns:
         The revision that the index stands at now.
+
+    Raises:
+        IndexCorrupt: the store has another history than the index followed: it was restored from a backup.
     """
     with index.reading() as reader:
-        revision = reader.revision()
+        revision, followed = reader.revision(), reader.lineage()
+    lineage = store.lineage()
+    if followed and followed != lineage:
+        raise IndexCorrupt(
+            "the index is of another history than the store, as after a restore; run `mpi index rebuild`"
+        )
+    if not followed:
+        index.write(lambda writer: writer.set_lineage(lineage))
     while True:
         batch = list(store.changes(revision, CHANGES_PER_WRITE))
         if not batch:
@@ -136,6 +146,7 @@ def fill(index: Index, reading: Reading, told: Told = _untold) -> int:
             for said in consents:
                 writer.say(said)
         writer.set_revision(revision)
+        writer.set_lineage(reading.noted(LINEAGE))
 
     index.write(finish)
     index.cover()

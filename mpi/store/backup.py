@@ -8,6 +8,7 @@ of every table, so a damaged or shortened backup is told from a whole one before
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from mpi.errors import InputRejected, StoreUnusable
+from mpi.keyfiles import derive
 from mpi.store import schema
 from mpi.store.migrating import migrate
 from mpi.store.reading import Reading, rows_of
@@ -52,7 +54,7 @@ class Manifest:
         records: live records.
         identities: identities.
         tasks: tasks that are open.
-        digest: hex SHA-256 over all rows.
+        digest: hex HMAC-SHA256 over all rows, under the key at rest: nobody without it makes another.
     """
 
     taken: str
@@ -67,7 +69,7 @@ def _untold(_what: str, _done: int, _of: int) -> None:
     pass
 
 
-def take(store: Store, path: Path, told: Told = _untold) -> Manifest:
+def take(store: Store, path: Path, at_rest: bytes, told: Told = _untold) -> Manifest:
     """Write a backup of one moment; the store goes on being written meanwhile.
 
     Raises:
@@ -81,7 +83,7 @@ def take(store: Store, path: Path, told: Told = _untold) -> Manifest:
         # Sealed or not, it is for its owner alone.
         os.close(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
         with store.reading() as reading:
-            manifest = _written(partial, reading, told)
+            manifest = _written(partial, reading, at_rest, told)
         os.replace(partial, path)
         _sync(path.parent)
     except OSError as error:
@@ -111,15 +113,18 @@ def restore(store: Store, path: Path, at_rest: bytes, profile_digest: bytes, tol
     with _Backup(path) as backup:
         manifest = backup.checked(at_rest, profile_digest, told)
         with store.filling() as connection:
-            if any(
-                connection.scalar(select(func.count()).select_from(table)) for table in (schema.record, schema.change)
-            ):
+            held = [table for table in schema.metadata.sorted_tables if table is not schema.setting]
+            if any(connection.scalar(select(func.count()).select_from(table)) for table in held):
                 raise InputRejected(
-                    "the store holds records; a backup is restored into an empty data folder or database"
+                    "the store is not empty; a backup is restored into an empty data folder or database. After a "
+                    "restore that was interrupted when its rows were written, run `mpi index rebuild`"
                 )
+            own = set(connection.scalars(select(schema.setting.c.name)))
             for table, rows in backup.tables(told, "writing rows"):
-                if table is not schema.setting:  # it was made with its own when it was opened
-                    connection.execute(insert(table), [dict(row._mapping) for row in rows])
+                # Its profile and its lineage a store has since it was opened: revisions count another history now.
+                kept = [row for row in rows if table is not schema.setting or row.name not in own]
+                if kept:
+                    connection.execute(insert(table), [dict(row._mapping) for row in kept])
     return manifest
 
 
@@ -147,7 +152,7 @@ class _Backup:
                 int(held["tasks"]),
                 held["digest"],
             )
-            self._version = held["schema"]
+            self._version, self._key = held["schema"], held["key"]
         except (SQLAlchemyError, KeyError, ValueError):
             self.__exit__()
             raise InputRejected(f"{self._path}: is no backup, or damaged at its beginning") from None
@@ -175,11 +180,15 @@ class _Backup:
 
     def checked(self, at_rest: bytes, profile_digest: bytes, told: Told) -> Manifest:
         damaged = InputRejected(f"{self._path}: is damaged; take an older or another copy")
+        if not hmac.compare_digest(_Digest(at_rest).hex(), self._key):
+            raise InputRejected(
+                f"{self._path}: does not open with the key at rest; it is of another centre, or the key file is"
+            )
         try:
-            seen = _Digest()
+            seen = _Digest(at_rest)
             for table, rows in self.tables(told, "checking rows"):
                 seen.add(table, rows)
-            if seen.hex() != self.manifest.digest:
+            if not hmac.compare_digest(seen.hex(), self.manifest.digest):
                 raise damaged
             held = self._connection.scalar(
                 select(schema.setting.c.value).where(schema.setting.c.name == "profile_digest")
@@ -192,18 +201,18 @@ class _Backup:
             )
         reading = Reading(self._connection, Sealing(at_rest))
         try:
-            for number, _ in enumerate(reading.changes(0), 1):
+            for number in reading.open_everything():
                 if not number % ROWS_AT_ONCE:
                     told("opening rows", number, self.manifest.revision)
-            reading.tasks(None)
         except StoreUnusable:
             raise InputRejected(
-                f"{self._path}: does not open with the key at rest; it is of another centre, or the key file is"
+                f"{self._path}: is whole, and still some of its rows do not open: they were damaged before it was "
+                "taken; restore an older one"
             ) from None
         return self.manifest
 
 
-def _written(path: Path, reading: Reading, told: Told) -> Manifest:
+def _written(path: Path, reading: Reading, at_rest: bytes, told: Told) -> Manifest:
     engine = create_engine(URL.create("sqlite", database=str(path)))
     try:
         with engine.connect() as target:
@@ -213,7 +222,7 @@ def _written(path: Path, reading: Reading, told: Told) -> Manifest:
             migrate(target, str(path))
             target.commit()
             _metadata.create_all(target)
-            seen, counted = _Digest(), dict[str, int]()
+            seen, counted = _Digest(at_rest), dict[str, int]()
             records, identities, tasks = reading.count()
             for table, rows in reading.tables():
                 seen.add(table, rows)
@@ -223,7 +232,7 @@ def _written(path: Path, reading: Reading, told: Told) -> Manifest:
             manifest = Manifest(
                 datetime.now(UTC).isoformat(timespec="seconds"), reading.head(), records, identities, tasks, seen.hex()
             )
-            told_of = {**asdict(manifest), "schema": schema.HEAD}
+            told_of = {**asdict(manifest), "schema": schema.HEAD, "key": _Digest(at_rest).hex()}
             target.execute(insert(_manifest), [{"name": name, "value": str(value)} for name, value in told_of.items()])
             if counted:
                 target.execute(insert(_counted), [{"name": name, "rows": count} for name, count in counted.items()])
@@ -238,10 +247,10 @@ def _written(path: Path, reading: Reading, told: Told) -> Manifest:
 
 
 class _Digest:
-    """SHA-256 over rows: names of tables, then each value with its kind and length."""
+    """HMAC-SHA256 over rows under the key at rest: names of tables, then each value with its kind and length."""
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    def __init__(self, at_rest: bytes) -> None:
+        self._hash = hmac.new(derive(at_rest, "store/backup"), digestmod=hashlib.sha256)
 
     def add(self, table: Table, rows: Sequence[Any]) -> None:
         """Take more rows."""

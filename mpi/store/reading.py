@@ -29,6 +29,8 @@ ROWS_PER_QUERY = 2500
 Value = TypeVar("Value")
 
 CHANGES_PER_READ = 500
+LINEAGE = "lineage"
+"""Name of the setting that names the history which revisions count."""
 """Changes opened at a time: the keys of their records are fetched together."""
 
 
@@ -296,6 +298,29 @@ class Reading:
         )
         for name, payload in rows:
             yield self._said(name, payload)
+
+    def open_everything(self) -> Iterator[int]:
+        """Open every sealed row; gives how many have been opened so far.
+
+        Raises:
+            StoreUnusable: one does not open.
+        """
+        opened = 0
+        for _ in self.changes(0):
+            opened += 1
+            yield opened
+        keys = self._connection.execute(
+            select(schema.record.c.number, schema.record.c.payload).where(schema.record.c.payload.is_not(None)),
+            execution_options={"yield_per": CHANGES_PER_READ},
+        )
+        for number, payload in keys:
+            self._sealing.record_key(number, payload)
+        for _ in self.every_consent():
+            opened += 1
+        self.tasks(None)
+        for number, payload in self._connection.execute(select(schema.opening.c.id, schema.opening.c.payload)):
+            self._sealing.box.open(f"opening/{number}", payload)
+        yield opened
 
     def openings(self, after: int = 0, most: int = 100) -> list[Opening]:
         """Read the openings that wait to be judged, the oldest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from mpi.errors import StoreUnusable
 from mpi.store import schema
 from mpi.store.loading import Loading
 from mpi.store.migrating import migrate
-from mpi.store.reading import LiveRecord, Reading, StoredRecord
+from mpi.store.reading import LINEAGE, LiveRecord, Reading, StoredRecord
 from mpi.store.sealing import Sealing
 from mpi.store.writing import Transaction
 
@@ -121,6 +122,11 @@ class Store:
                 raise
             connection.commit()
 
+    def lineage(self) -> str:
+        """Name of the history that revisions count. A restored store has another one: its next changes are others."""
+        with self.reading() as reading:
+            return reading.noted(LINEAGE)
+
     def head(self) -> int:
         """Revision of the newest change, 0 when there is none."""
         with self.reading() as reading:
@@ -212,6 +218,7 @@ def _opened(engine: Engine, where: str, at_rest: bytes, profile_digest: bytes) -
             _lock(connection)
             migrate(connection, where)
             _check_profile(connection, where, profile_digest)
+            _name_lineage(connection)
             connection.commit()
     except BaseException:
         engine.dispose()
@@ -226,6 +233,12 @@ def _check_profile(connection: Connection, where: str, profile_digest: bytes) ->
         connection.execute(insert(schema.setting), {"name": "profile_digest", "value": profile_digest.hex()})
     elif held != profile_digest.hex():
         raise StoreUnusable(f"{where}: holds records of another encoding profile; serve it with that rule file")
+
+
+def _name_lineage(connection: Connection) -> None:
+    name = schema.setting.c.name
+    if connection.scalar(select(schema.setting.c.value).where(name == LINEAGE)) is None:
+        connection.execute(insert(schema.setting), {"name": LINEAGE, "value": uuid.uuid4().hex})
 
 
 def _lock(connection: Connection) -> None:

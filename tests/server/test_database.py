@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,20 @@ def test_an_index_ahead_of_its_store_is_refused(tmp_path):
         file.unlink()
     with pytest.raises(IndexCorrupt, match="rebuild"), application(config):
         pytest.fail("the index holds what the store has not")
+
+
+def test_an_index_of_another_history_is_refused(tmp_path):
+    """A store that was restored and has grown past the index's revision since is no continuation of it."""
+    ring = key_ring(tmp_path)
+    config = load_config(tmp_path / "data", settings(tmp_path), insecure=True)
+    with application(config) as centre:
+        centre.registry.register(encoded(ring, "10661", SOMCHAI), "urn:mpi:facility:10661", "r")
+    for file in (tmp_path / "data").glob("store.db*"):
+        file.unlink()
+    (tmp_path / "data" / "index").rename(tmp_path / "index-of-the-first")
+    with application(config) as centre:
+        centre.registry.register(encoded(ring, "10661", SOMCHAI), "urn:mpi:facility:10661", "r")
+    shutil.rmtree(tmp_path / "data" / "index")
+    (tmp_path / "index-of-the-first").rename(tmp_path / "data" / "index")
+    with pytest.raises(IndexCorrupt, match="rebuild"), application(config):
+        pytest.fail("the index is of another history")
