@@ -209,11 +209,14 @@ def test_kills_at_random(backend: str, made: tuple[Path, Load], load: Load, tmp_
         centre = Centre(tmp_path, made[0], database)
         load.address = centre.start()
         threads = load.start()
+        amid = 0
         for _ in range(KILLS):
             time.sleep(dice.uniform(0.2, 1.5))
+            amid += not all_there(load)
             assert centre.end(signal.SIGKILL) == -signal.SIGKILL
             centre.hold(load)
             load.address = centre.start()
+        assert amid > KILLS // 2, "the load was over too soon"
         for thread in threads:
             thread.join(WAIT_SECONDS)
         centre.end()
@@ -247,6 +250,7 @@ def test_the_database_goes_away_and_comes_back(made: tuple[Path, Load], load: Lo
             postmaster.ensure_postgres_running()
         for thread in threads:
             thread.join(WAIT_SECONDS)
+        assert load.refusals
         assert load.refusals <= {"ServiceUnavailable", "StoreUnusable"}
         assert all_there(load)
         centre.end()

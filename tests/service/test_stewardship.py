@@ -251,6 +251,28 @@ def test_a_task_that_was_answered_otherwise_can_be_closed(at, ring, same):
     assert at.store.head() == head
 
 
+def test_a_clock_that_jumps_back_changes_no_order(at, ring, monkeypatch):
+    """Revisions are the order; a window of time takes what was written down in it, whatever the clock said before."""
+    hours = iter([10, 9, 11, 12])
+
+    class Clock:
+        @staticmethod
+        def now(zone):
+            return datetime(2026, 6, 30, next(hours), tzinfo=zone)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mpi.store.writing.datetime", Clock)
+        for row in (SOMCHAI, MALEE, PRANEE):
+            register(at, ring, row)
+    changes, head = at.stewardship.changes(Selection(), 0, 10)
+    assert ([change.revision for change in changes], head) == ([1, 2, 3], 3)
+    assert [change.cause.at.hour for change in changes] == [10, 9, 11]
+    late = Selection(since=datetime(2026, 6, 30, 10, 30, tzinfo=UTC))
+    assert at.stewardship.undo(late, STEWARD, "u").undone == 1
+    assert at.store.count()[0] == 2
+    assert verify(at.index, at.store) == []
+
+
 PEOPLE = [SOMCHAI, MALEE, PRANEE, raw("สมชาย ใจดี", "4", **PERSON), raw("นายวิชัย แก้ว", "5", birth_date="01/07/2533")]
 WANNA = {"birth_date": "15/03/2525", "sex": "2"}
 PEOPLE += [
