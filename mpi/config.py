@@ -57,12 +57,29 @@ class StoreConfig:
         service_key: file of the centre's own secrets; made at the first start; belongs on another mount than `data`.
         rules: name or path of the rule file.
         database: where the store is; None for SQLite in `data`.
+        audit: folder of the audit journal; None for one beside `data`.
     """
 
     data: Path
     service_key: Path
     rules: str
     database: Database | None = None
+    audit: Path | None = None
+
+    @property
+    def journal(self) -> Path:
+        """Folder of the audit journal."""
+        return self.audit or self.data.with_name(self.data.name + "-audit")
+
+    @property
+    def journal_key(self) -> Path:
+        """File of the audit journal's keys, beside the service key."""
+        return self.service_key.with_name("audit.json")
+
+    @property
+    def journal_heads(self) -> Path:
+        """Folder of the signed heads of the audit journal, beside its keys."""
+        return self.service_key.with_name("audit-heads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +123,7 @@ class ServerConfig:
 
 
 _KEYS = {
+    "audit",
     "limits",
     "listen",
     "metrics",
@@ -178,7 +196,14 @@ def _store(data: Path, table: dict[str, Any], base: Path) -> StoreConfig:
         base / service_key if service_key else beside,
         _rules(table.get("rules", "th-v1"), base),
         _database(table, base),
+        _audit(table.get("audit"), base),
     )
+
+
+def _audit(folder: Any, base: Path) -> Path | None:
+    if folder is not None and (not isinstance(folder, str) or not folder):
+        raise ConfigInvalid("audit", "is the path of a folder")
+    return base / folder if folder else None
 
 
 def _database(table: dict[str, Any], base: Path) -> Database | None:

@@ -15,6 +15,7 @@
      ├─ RateLimited              the caller has asked too much; it may come back later
      ├─ IndexBehind              the index has not reached the revision asked for in time
      ├─ StoreUnusable            the system of record cannot be read or written
+     ├─ AuditUnusable            the audit journal cannot be opened, or lacks what it held
      ├─ IndexCorrupt             the index disagrees with the store
      └─ ServiceUnavailable       the server cannot be reached or is stopping; try again
 
@@ -35,6 +36,7 @@ class Reason(StrEnum):
     RULE_FILE_INVALID = "RULE_FILE_INVALID"
     KEY_RING_UNUSABLE = "KEY_RING_UNUSABLE"
     CONFIG_INVALID = "CONFIG_INVALID"
+    AUDIT_UNUSABLE = "AUDIT_UNUSABLE"
     REQUEST_INVALID = "REQUEST_INVALID"
     PROFILE_MISMATCH = "PROFILE_MISMATCH"
     KEY_EPOCH_UNKNOWN = "KEY_EPOCH_UNKNOWN"
@@ -176,6 +178,12 @@ class StoreUnusable(MpiError):
     """The system of record cannot be read or written."""
 
     reason = Reason.STORE_UNUSABLE
+
+
+class AuditUnusable(MpiError):
+    """The audit journal cannot be opened, or lacks entries that it held."""
+
+    reason = Reason.AUDIT_UNUSABLE
 
 
 class IndexCorrupt(MpiError):

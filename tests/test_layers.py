@@ -25,17 +25,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "linkage": SHARED,
     "store": SHARED | {"linkage"},
     "index": SHARED | {"linkage", "store"},
+    "audit": {"errors", "domain", "keyfiles"},
     "service": SHARED | {"linkage", "store", "index"},
     "wire": {"errors", "domain", GENERATED},
     "client": {"errors", "domain", "wire", GENERATED},
-    "server": {"errors", "domain", "rules", "config", "store", "index", "service", "wire", GENERATED},
+    "server": {"errors", "domain", "rules", "config", "store", "index", "audit", "service", "wire", GENERATED},
     "batch": {"errors", "domain", "rules", "linkage", "encoder"},
     "__init__": {"client"},
     "__main__": {"cli"},
 }
 """What each part may import besides itself; `cli` joins the parts and may import every one of them."""
 
-SERVER_SIDE = {"service", "server", "store", "index", "linkage", "wire", GENERATED}
+SERVER_SIDE = {"service", "server", "store", "index", "audit", "linkage", "wire", GENERATED}
 SERVER_PACKAGES = {"grpc", "grpc_status", "grpc_health", "grpc_reflection", "sqlalchemy", "lmdb"}
 HEAVY_PACKAGES = ("pandas", "recordlinkage", "pyarrow", "pythainlp", "onnxruntime")
 
@@ -120,7 +121,7 @@ def test_facility_side_and_centre_do_not_know_each_other() -> None:
 def test_only_the_bootstrap_joins_the_centre() -> None:
     """The rest of the server knows use cases by protocol alone, so it can be tested and replaced without them."""
     joined = {where.partition(":")[0] for part, target, where in arrows() if part == "server" and target in
-              {"service", "store", "index", "linkage", "rules"}}  # fmt: skip
+              {"service", "store", "index", "audit", "linkage", "rules"}}  # fmt: skip
     assert joined == {"mpi/server/bootstrap.py"}
 
 

@@ -69,7 +69,7 @@ def test_the_quickstart_runs_as_it_stands(tmp_path: Path) -> None:
     assert "the index is right" in said("mpi index verify --data data --config mpi.toml")
     (restoring,) = blocks("stopped")
     assert said(restoring).count("the index is right") == 2
-    for block in (*blocks("batch"), *blocks("facility")):
+    for block in (*blocks("batch"), *blocks("facility"), *blocks("audit")):
         assert said(block)
     assert "made anew" in said("mpi index rebuild --data data --config mpi.toml")
     assert "the index is right" in said("mpi index verify --data data --config mpi.toml")

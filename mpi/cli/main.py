@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mpi.cli.audit import audit_app
 from mpi.cli.changes import changes_app, retract
 from mpi.cli.clients import clients_app
 from mpi.errors import MpiError
@@ -32,6 +33,7 @@ app.add_typer(index_app, name="index")
 app.add_typer(rules_app, name="rules")
 app.add_typer(changes_app, name="changes")
 app.add_typer(clients_app, name="clients")
+app.add_typer(audit_app, name="audit")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT."""

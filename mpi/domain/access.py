@@ -100,6 +100,11 @@ class Caller:
     roles: frozenset[Role] = frozenset()
     purposes: frozenset[PurposeOfUse] | None = None
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether the client sees enterprise ids of its own instead of the centre's."""
+        return self.role in (Role.FACILITY, Role.EXCHANGE)
+
     def has(self, role: Role) -> bool:
         """Say whether the client has a role, by its name or by decision of the centre."""
         return role is self.role or role in self.roles or self.role is Role.INSECURE

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from mpi.config import Limits, TlsFiles
 from mpi.domain.access import ClientRule
 from mpi.errors import ConfigInvalid
+from mpi.server.accounts import Journal
 from mpi.server.interceptors import Admission, Edge
 from mpi.server.limits import Guard
 from mpi.server.servicers import (
@@ -60,6 +62,10 @@ MATCH_THREADS = 2
 STOP_SECONDS = 5.0
 """How long calls under way may go on after the server was told to stop."""
 
+SWITCH_SECONDS = 0.0005
+"""How long the busy event loop may keep other threads waiting. The audit journal's thread works for a moment between
+two waits for the disk, and answers wait for it: Python's default of 5 ms would be longer than both."""
+
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # Two servers on one port would split the callers between two indexes; the second must fail instead.
@@ -83,9 +89,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """The use cases that the server offers.
+    """The use cases that the server offers, and what stands before them.
 
     Attributes:
+        journal: where every call leaves an entry before its answer leaves.
+        rules_digest: of the model that decides, hex; stands in every entry.
         rule_of: what was decided about the client of a name.
         guard: limits of every client's lookups.
     """
@@ -98,12 +106,15 @@ class Application:
     consents: Consents
     privacy: Privacy
     pseudonyms: Pseudonyms
+    journal: Journal
+    rules_digest: str
     rule_of: Callable[[str], ClientRule] = ClientRule
     guard: Guard = field(default_factory=lambda: Guard(Limits()))
 
 
 def run(application: Application, listen: str, tls: TlsFiles | None, on_ready: Callable[[str], None]) -> None:
     """Serve as `serve` does, on an event loop of its own, until SIGINT or SIGTERM."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     uvloop.run(serve(application, listen, tls, on_ready))
 
 
@@ -125,7 +136,8 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
         _check_loopback(host)
     revoked = Revocation(tls.revoked) if tls and tls.revoked else None
     admission = Admission(insecure=credentials is None, rule_of=application.rule_of, revoked=revoked)
-    server = grpc.aio.server(interceptors=[Edge(admission)], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+    edge = Edge(admission, application.journal, application.rules_digest, application.pseudonyms.inward)
+    server = grpc.aio.server(interceptors=[edge], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
     writer = Writer()
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 
+from mpi.audit.journal import Journal
+from mpi.audit.keys import open_journal_keys
 from mpi.config import ServerConfig, StoreConfig, read_password
 from mpi.errors import IndexCorrupt
 from mpi.index.lmdb_index import Index
@@ -88,6 +90,16 @@ def _figures(
 
 
 @contextmanager
+def open_journal(config: StoreConfig) -> Iterator[Journal]:
+    """Open the audit journal of a data folder, making its keys at the very first start."""
+    journal = Journal.open(config.journal, config.journal_heads, open_journal_keys(config.journal_key))
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+@contextmanager
 def application(config: ServerConfig) -> Iterator[Application]:
     """Open everything that a server needs; the index has caught up with the store when this returns."""
     rules = load_rules(rule_file(config.store.rules))
@@ -105,6 +117,7 @@ def application(config: ServerConfig) -> Iterator[Application]:
             closing(Follower(index, store)),
             closing(Backlog(registry)),
             closing(Clients(store)) as clients,
+            open_journal(config.store) as journal,
             _figures(config, registry, store, index, guard),
         ):
             yield Application(
@@ -118,4 +131,6 @@ def application(config: ServerConfig) -> Iterator[Application]:
                 pseudonyms=Pseudonyms(secret),
                 rule_of=clients.rule_of,
                 guard=guard,
+                journal=journal,
+                rules_digest=rules.model.digest,
             )

@@ -5,10 +5,12 @@ Health and reflection are not ours and answer to anyone who got through the TLS 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -16,13 +18,17 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from mpi.domain.access import INSECURE_CALLER, Caller, ClientRule, Role, client_named
-from mpi.errors import AccessDenied, InputRejected, Reason
+from mpi.errors import AccessDenied, InputRejected, Reason, ServiceUnavailable
+from mpi.server.accounts import ACCOUNT, Account, Journal
 from mpi.server.tls import Revocation
 from mpi.wire.status import to_wire
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Parse = Callable[[bytes], Message]
+
+REQUEST_KEY = "mpi-request"
+"""Trailing metadata that names the call as the audit journal and the log of changes do."""
 
 _OURS = "/mpi.v1."
 
@@ -74,10 +80,19 @@ class Admission:
 
 
 class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Identifies the client, checks its role, and turns errors into status."""
+    """Identifies the client, checks its role, accounts for every answer and refusal, and turns errors into status.
 
-    def __init__(self, admission: Admission) -> None:
+    An answer leaves when its entry is on disk. When the journal cannot be written, nothing is begun and nothing
+    leaves but UNAVAILABLE.
+    """
+
+    def __init__(
+        self, admission: Admission, journal: Journal, rules_digest: str, inward: Callable[[str, str], str]
+    ) -> None:
         self._admission = admission
+        self._journal = journal
+        self._rules_digest = rules_digest
+        self._inward = inward
 
     async def intercept_service(
         self,
@@ -101,45 +116,84 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _unary(self, method: str, parse: Parse, serve: Callable[[Any, Context], Awaitable[Any]]) -> Any:
         async def guarded(request: bytes, context: Context) -> Any:
+            account = self._account(method, context)
             try:
-                self._admit(method, context)
-                return await serve(_parsed(parse, request), context)
-            except (grpc.aio.AbortError, grpc.aio.UsageError):
-                raise
-            except Exception as error:  # noqa: BLE001 (the last place that can keep a message from leaking)
-                await _abort(context, error)
+                self._admit(method, context, account)
+                response = await serve(self._taken(parse, request, account), context)
+                await self._journal.write(account.answered(response))
+                return response
+            except BaseException as error:  # noqa: BLE001 (the last place that can keep a message from leaking)
+                await self._end(context, account, error)
 
         return guarded
 
     def _stream(self, method: str, parse: Parse, serve: Callable[[Any, Context], AsyncGenerator[Any, None]]) -> Any:
         async def guarded(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
+            account = self._account(method, context)
+            answered = False
             try:
-                self._admit(method, context)
-                messages = (_parsed(parse, request) async for request in requests)
+                self._admit(method, context, account)
+                messages = (self._taken(parse, request, account) async for request in requests)
                 async with aclosing(serve(messages, context)) as responses:
                     async for response in responses:
+                        await self._journal.write(account.answered(response))
+                        answered = True
                         yield response
-            except (grpc.aio.AbortError, grpc.aio.UsageError):
-                raise
-            except Exception as error:  # noqa: BLE001 (as above)
-                await _abort(context, error)
+                if not answered:
+                    await self._journal.write(account.ended("OK"))
+            except BaseException as error:  # noqa: BLE001 (as above)
+                await self._end(context, account, error)
 
         return guarded
 
-    def _admit(self, method: str, context: Context) -> None:
-        caller = self._admission.caller(context.auth_context())
+    def _account(self, method: str, context: Context) -> Account:
+        account = Account(method.removeprefix(_OURS), self._rules_digest)
+        ACCOUNT.set(account)
+        context.set_trailing_metadata(((REQUEST_KEY, account.request),))
+        return account
+
+    def _admit(self, method: str, context: Context, account: Account) -> None:
+        self._journal.check()
+        peer = context.auth_context()
+        account.caller = _client(peer)
+        caller = self._admission.caller(peer)
+        account.caller = caller.urn
+        if caller.is_outside:
+            account.inward = partial(self._inward, caller.urn)
         if not caller.may_call(method):
             raise AccessDenied(Reason.ROLE_MISSING, f"the role {caller.role.value} does not allow this call")
         CALLER.set(caller)
 
+    def _taken(self, parse: Parse, request: bytes, account: Account) -> Message:
+        self._journal.check()  # a batch that is written and then not answered for would have to be sent again
+        try:
+            message = parse(request)
+        except DecodeError:
+            raise InputRejected("the request is not a message of this call") from None
+        account.asked(message)
+        return message
 
-def _parsed(parse: Parse, request: bytes) -> Message:
+    async def _end(self, context: Context, account: Account, error: BaseException) -> None:
+        """Account for what ended a call without its answer, and tell the caller."""
+        if not isinstance(error, Exception) or isinstance(error, grpc.aio.AbortError | grpc.aio.UsageError):
+            # The caller has gone, or the server is stopping: there is nobody to wait for the entry.
+            self._journal.note(account.ended("CANCELLED"))
+            raise error
+        wire = to_wire(error)
+        try:
+            await self._journal.write(account.ended(wire.code.name, error))
+        except ServiceUnavailable as refused:
+            wire = to_wire(refused)
+        await context.abort(wire.code, wire.message, (*wire.trailing_metadata, (REQUEST_KEY, account.request)))
+
+
+def _client(peer: Mapping[str, Iterable[bytes]]) -> str:
+    """Name the client of a call that may be refused; a certificate that names none is called by its digest.
+
+    What such a certificate says of itself may be anything.
+    """
     try:
-        return parse(request)
-    except DecodeError:
-        raise InputRejected("the request is not a message of this call") from None
-
-
-async def _abort(context: Context, error: Exception) -> None:
-    wire = to_wire(error)
-    await context.abort(wire.code, wire.message, wire.trailing_metadata)
+        return caller_named(list(peer.get("peer_uri", ()))).urn
+    except AccessDenied:
+        held = b"".join(peer.get("x509_pem_cert", ()))
+        return f"certificate:sha256:{hashlib.sha256(held).hexdigest()}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
@@ -28,6 +27,7 @@ from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import HeldTask
 from mpi.errors import AccessDenied, IndexBehind, Reason, RecordRejected, ServiceUnavailable
+from mpi.server.accounts import ACCOUNT
 from mpi.server.interceptors import CALLER, Context
 from mpi.server.limits import Guard
 from mpi.v1 import consent_service_pb2 as consent_pb2
@@ -238,7 +238,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         """Store one record and link it."""
         if not request.HasField("record"):
             raise RecordRejected(Reason.REQUEST_INVALID, "record", "is missing")
-        caller, name = CALLER.get(), new_request()
+        caller, name = CALLER.get(), ACCOUNT.get().request
         (outcome,), revision = await self._writer.run(partial(self._register, [request.record], caller, name))
         if isinstance(outcome, RecordRejected):
             if outcome.reason is Reason.FACILITY_MISMATCH:
@@ -254,7 +254,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request_iterator: AsyncIterator[registry_pb2.RegisterBatchRequest], context: Context
     ) -> AsyncIterator[registry_pb2.RegisterBatchResponse]:
         """Store batches, one transaction each; the next is read when the answer to the last has been sent."""
-        caller, name = CALLER.get(), new_request()
+        caller, name = CALLER.get(), ACCOUNT.get().request
         async for request in request_iterator:
             cursor = convert.check_cursor(request.cursor)
             convert.check_batch(request.records, "records")
@@ -262,12 +262,12 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
 
     async def Retract(self, request: registry_pb2.RetractRequest, context: Context) -> registry_pb2.RetractResponse:
         """Take a record back."""
-        caller = CALLER.get()
+        caller, name = CALLER.get(), ACCOUNT.get().request
         facility, local_id = convert.retraction_from_proto(request)
         if not caller.may_write(facility):
             raise AccessDenied(Reason.FACILITY_MISMATCH, _FOREIGN_RECORD)
         retracted, revision = await self._writer.run(
-            partial(self._registry.retract, facility, local_id, caller.urn, new_request(), erase=request.erase)
+            partial(self._registry.retract, facility, local_id, caller.urn, name, erase=request.erase)
         )
         return registry_pb2.RetractResponse(retracted=retracted, revision=convert.revision_to_token(revision))
 
@@ -289,7 +289,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         entries = [_record(message, caller) for message in messages]
         taken = [entry for entry in entries if isinstance(entry, EncodedRecord)]
         outcomes, revision = self._registry.register(taken, caller.urn, name)
-        if _is_outside(caller):
+        if caller.is_outside:
             outcomes = [
                 replace(each, eid=self._pseudonyms.outward(caller.urn, each.eid))
                 if isinstance(each, Registration)
@@ -336,7 +336,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
                 self._pool, self._history.locate_at, key, revision
             )
         elif reason:
-            work = partial(self._locator.break_glass, key, asking, reason, new_request())
+            work = partial(self._locator.break_glass, key, asking, reason, ACCOUNT.get().request)
             identities = await self._writer.run(work)
         else:
             identities = await self._located(key, asking)
@@ -379,7 +379,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         )
         caller = CALLER.get()
         self._guard.missed(caller, not candidates)
-        if _is_outside(caller):
+        if caller.is_outside:
             outward = partial(self._pseudonyms.outward, caller.urn)
             candidates = [replace(candidate, eid=outward(candidate.eid)) for candidate in candidates]
         return locator_pb2.MatchResponse(
@@ -391,7 +391,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
     async def _located(self, key: LocateKey, asking: Asking) -> tuple[Identity, ...]:
         identities = self._locator.locate(key, asking)
         if identities is None:
-            identities = await self._writer.run(partial(self._locator.locate_once, key, asking, new_request()))
+            identities = await self._writer.run(partial(self._locator.locate_once, key, asking, ACCOUNT.get().request))
         return identities
 
     async def _outcome(self, message: locator_pb2.LocateKey, asking: Asking) -> tuple[Identity, ...] | RecordRejected:
@@ -403,14 +403,14 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
     def _inward(self, key: LocateKey) -> LocateKey:
         """The key, in the ids that the index knows."""
         caller = CALLER.get()
-        if isinstance(key, EnterpriseId) and _is_outside(caller):
+        if isinstance(key, EnterpriseId) and caller.is_outside:
             return EnterpriseId(self._pseudonyms.inward(caller.urn, key.value))
         return key
 
     def _outward(self, identities: tuple[Identity, ...]) -> tuple[Identity, ...]:
         """Identities, in the ids that the caller knows; their order must not tell that of the index."""
         caller = CALLER.get()
-        if not _is_outside(caller):
+        if not caller.is_outside:
             return identities
         outward = partial(self._pseudonyms.outward, caller.urn)
         renamed = [
@@ -589,19 +589,9 @@ class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
         return privacy_pb2.JudgeOpeningResponse()
 
 
-def new_request() -> str:
-    """Name a call in the log of changes."""
-    return uuid.uuid4().hex
-
-
 def _signed() -> tuple[str, str]:
-    """Who calls, and the name of the call."""
-    return CALLER.get().urn, new_request()
-
-
-def _is_outside(caller: Caller) -> bool:
-    """Say whether a client sees enterprise ids of its own instead of the centre's."""
-    return caller.role in (Role.FACILITY, Role.EXCHANGE)
+    """Who calls, and the name of the call, which is the same in the log of changes and in the audit journal."""
+    return CALLER.get().urn, ACCOUNT.get().request
 
 
 def _asking(number: locator_pb2.PurposeOfUse.ValueType) -> Asking:

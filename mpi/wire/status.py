@@ -40,7 +40,13 @@ PUSHBACK_KEY = "grpc-retry-pushback-ms"
 INTERNAL_MESSAGE = "the server failed on this request; its log says where"
 
 LOCAL_REASONS = frozenset(
-    {Reason.EXTRACT_UNREADABLE, Reason.RULE_FILE_INVALID, Reason.KEY_RING_UNUSABLE, Reason.CONFIG_INVALID}
+    {
+        Reason.EXTRACT_UNREADABLE,
+        Reason.RULE_FILE_INVALID,
+        Reason.KEY_RING_UNUSABLE,
+        Reason.CONFIG_INVALID,
+        Reason.AUDIT_UNUSABLE,
+    }
 )
 """Reasons that concern files of one machine; they have no name in the protos."""
 

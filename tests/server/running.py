@@ -17,6 +17,7 @@ from pathlib import Path
 import uvloop
 
 from mpi.config import TlsFiles
+from mpi.domain.accounting import Access
 from mpi.domain.consent import Asking
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Decision, Evidence, Identity, Location, MatchCandidate, Registration
@@ -57,6 +58,7 @@ class MemoryIndex:
         self.at = 0
         self.delay = 0.0
         self.failure: Exception | None = None
+        self.accesses: list[Access] = []
 
     def register(
         self, records: Sequence[EncodedRecord], actor: str, request: str = ""
@@ -118,12 +120,23 @@ class MemoryIndex:
             consents=self,
             privacy=self,
             pseudonyms=self,
+            journal=self,
+            rules_digest="ab" * 32,
         )
 
     def outward(self, client: str, eid: str) -> str:
         return eid
 
     inward = outward
+
+    def check(self) -> None:
+        pass
+
+    async def write(self, access: Access) -> None:
+        self.accesses.append(access)
+
+    def note(self, access: Access) -> None:
+        self.accesses.append(access)
 
     def retract(
         self, facility: str, local_id: LocalIdToken, actor: str, request: str, *, erase: bool

@@ -10,6 +10,7 @@ import pytest
 import mpi.errors
 from mpi.errors import (
     AccessDenied,
+    AuditUnusable,
     ConfigInvalid,
     Conflict,
     ExtractUnreadable,
@@ -65,6 +66,7 @@ LOCAL = [
     RuleFileInvalid(Path("secret.toml"), ["no channels"]),
     KeyRingUnusable(Path("secret.json"), "missing"),
     ConfigInvalid("listen", "secret"),
+    AuditUnusable("secret-audit: it ends at entry 4"),
 ]
 
 

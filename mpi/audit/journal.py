@@ -1,0 +1,186 @@
+"""The journal as a server uses it: entries of answers under way at the same time share one write to the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from mpi.audit.chain import LIMITS, Chain, Limits
+from mpi.audit.keys import JournalKeys
+from mpi.audit.lines import Fields
+from mpi.domain.accounting import Access
+from mpi.errors import ServiceUnavailable
+
+MOST_WAITING = 4096
+"""Entries that may wait for the disk; more, and calls are refused."""
+MOST_PSEUDONYMS = 1000
+"""Identities that one entry names; an answer with more has further entries."""
+RETRY_SECONDS = 0.5
+"""How often a journal that cannot be written is tried again."""
+
+_REFUSED = "the audit journal cannot be written, so nothing is answered; try again later"
+
+_log = logging.getLogger(__name__)
+
+
+class Journal:
+    """Takes entries from event loops and writes them on a thread of its own, all that wait in one group.
+
+    When the disk is full or fails, the entries at hand are refused and the thread tries again until the disk takes a
+    note of what was refused; until then every entry is refused at once.
+    """
+
+    def __init__(self, chain: Chain, keys: JournalKeys, *, retry: float = RETRY_SECONDS) -> None:
+        self._chain = chain
+        self._keys = keys
+        self._retry = retry
+        self._wake = threading.Condition()
+        self._waiting: deque[tuple[Access, asyncio.Future[None]]] = deque()
+        self._refused = 0
+        self._broken = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="mpi-audit")
+        self._thread.start()
+
+    @classmethod
+    def open(cls, folder: Path, heads: Path, keys: JournalKeys, limits: Limits = LIMITS) -> Self:
+        """Open a journal for this process; raises as `Chain.open` does."""
+        return cls(Chain.open(folder, heads, keys, limits), keys)
+
+    @property
+    def chain(self) -> str:
+        """Name of the chain that this process writes."""
+        return self._chain.name
+
+    def check(self) -> None:
+        """Make sure that entries are taken, before a call does anything.
+
+        Raises:
+            ServiceUnavailable: the journal cannot be written.
+        """
+        if self._broken or self._stopping:
+            with self._wake:
+                self._refused += 1
+            raise ServiceUnavailable(_REFUSED)
+
+    async def write(self, access: Access) -> None:
+        """Write an entry; it is on disk when this returns.
+
+        Raises:
+            ServiceUnavailable: it could not be written, or too much waits already.
+        """
+        await asyncio.shield(self._put(access))
+
+    def note(self, access: Access) -> None:
+        """Write an entry of a call whose caller has gone, without waiting for it."""
+        with suppress(ServiceUnavailable):
+            self._put(access)
+
+    def close(self) -> None:
+        """Write what waits, and let the chain go."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+        self._chain.close()
+
+    def _put(self, access: Access) -> asyncio.Future[None]:
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        written.add_done_callback(_seen)
+        with self._wake:
+            if self._broken or self._stopping or len(self._waiting) >= MOST_WAITING:
+                self._refused += 1
+                raise ServiceUnavailable(_REFUSED)
+            self._waiting.append((access, written))
+            self._wake.notify()
+        return written
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._waiting and not self._broken and not self._stopping:
+                    self._wake.wait()
+                if self._broken and not self._stopping:
+                    self._wake.wait(self._retry)
+                group = list(self._waiting)
+                self._waiting.clear()
+                if self._stopping and not group:
+                    return
+            self._take(group)
+
+    def _take(self, group: list[tuple[Access, asyncio.Future[None]]]) -> None:
+        error: ServiceUnavailable | None = None
+        try:
+            entries = [entry for access, _ in group for entry in entries_of(access, self._keys)]
+            # Refusals are noted with the next entry; what is refused meanwhile, with the one after it.
+            refused = self._refused
+            if self._broken or (refused and group):
+                entries.append({"kind": "refused", "calls": refused})
+            if entries:
+                self._chain.append(entries)
+            if self._broken:
+                _log.warning("the audit journal is written again; %d calls were refused", refused)
+            if refused:
+                with self._wake:
+                    self._refused -= refused
+            self._broken = False
+        except Exception as failure:  # noqa: BLE001 (whatever it is, nothing may be answered, and the thread must live)
+            if not self._broken:
+                what = failure.strerror if isinstance(failure, OSError) else type(failure).__name__
+                _log.error("the audit journal cannot be written (%s): calls are refused until it can", what)
+            with self._wake:
+                self._broken = True
+                self._refused += len(group)
+            error = ServiceUnavailable(_REFUSED)
+        _settle(group, error)
+
+
+def entries_of(access: Access, keys: JournalKeys) -> list[Fields]:
+    """Write an access as entries: one, or several that share its request where it names very many identities."""
+    pseudonyms = sorted(map(keys.pseudonym, access.identities))
+    common = {
+        "kind": "access",
+        "basis": access.basis,
+        "call": access.call,
+        "caller": access.caller,
+        "purpose": access.purpose,
+        "reason": access.reason,
+        "request": access.request,
+        "results": access.results,
+        "revision": access.revision,
+        "rules": access.rules_digest,
+        "status": access.status,
+    }
+    return [
+        {**common, "identities": pseudonyms[start : start + MOST_PSEUDONYMS]}
+        for start in range(0, len(pseudonyms) or 1, MOST_PSEUDONYMS)
+    ]
+
+
+def _seen(written: asyncio.Future[None]) -> None:
+    """Take note of an error whose caller has gone; asyncio would complain of it otherwise."""
+    if not written.cancelled():
+        written.exception()
+
+
+def _settle(group: list[tuple[Access, asyncio.Future[None]]], error: ServiceUnavailable | None) -> None:
+    for loop in {written.get_loop() for _, written in group}:
+        mine = [written for _, written in group if written.get_loop() is loop]
+        with suppress(RuntimeError):  # the loop has ended, and its callers with it
+            loop.call_soon_threadsafe(partial(_release, mine, error))
+
+
+def _release(group: list[asyncio.Future[None]], error: ServiceUnavailable | None) -> None:
+    for written in group:
+        if written.done():
+            continue
+        if error is None:
+            written.set_result(None)
+        else:
+            written.set_exception(ServiceUnavailable(error.message))
