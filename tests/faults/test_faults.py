@@ -38,7 +38,7 @@ from tests.building import encoded, key_ring, raw, th_v1
 pytestmark = pytest.mark.faults
 
 ROOT = Path(__file__).parent.parent.parent
-CLIENTS, PER_BATCH, BATCHES = 3, 8, 120
+CLIENTS, PER_BATCH, BATCHES = 3, 8, 300
 KILLS = 12
 WAIT_SECONDS = 60.0
 
@@ -126,17 +126,22 @@ def postgres() -> Iterator[Any]:
 
 @dataclass
 class Centre:
-    """A server's folder and settings, started and stopped at will."""
+    """A server's folder and settings, started and stopped at will; keys and audit journal lie on another disk."""
 
     folder: Path
     keys: Path
     database: str = ""
     server: subprocess.Popen[bytes] | None = None
 
+    @property
+    def apart(self) -> Path:
+        return self.folder.with_name(self.folder.name + "-apart")
+
     def __post_init__(self) -> None:
         lines = [
             'listen = "127.0.0.1:0"',
-            f"service_key = {json.dumps(str(self.folder / 'secret' / 'service.json'))}",
+            f"service_key = {json.dumps(str(self.apart / 'service.json'))}",
+            f"audit = {json.dumps(str(self.apart / 'audit'))}",
             f"key_epochs = {json.dumps(str(self.keys / 'keys' / 'epochs.json'))}",
         ]
         if self.database:
@@ -148,6 +153,7 @@ class Centre:
         command = [sys.executable, "-m", "mpi", "serve", "--data", str(self.folder / "data")]
         command += ["--config", str(self.folder / "mpi.toml"), "--insecure", "--json"]
         self.server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        RUNNING.append(self)
         assert self.server.stdout is not None
         line = self.server.stdout.readline()
         assert line, "the server did not start"
@@ -158,12 +164,13 @@ class Centre:
         assert self.server is not None
         self.server.send_signal(number)
         code = self.server.wait(WAIT_SECONDS)
+        RUNNING.remove(self)
         assert self.server.stdout is not None
         self.server.stdout.close()
         return code
 
     def store(self) -> Store:
-        at_rest = open_service_keys(self.folder / "secret" / "service.json").at_rest
+        at_rest = open_service_keys(self.apart / "service.json").at_rest
         if self.database:
             return open_postgres(self.database, None, at_rest, th_v1().stored_digest)
         return open_sqlite(self.folder / "data" / "store.db", at_rest, th_v1().stored_digest)
@@ -173,7 +180,7 @@ class Centre:
         from mpi.index.lmdb_index import Index
         from mpi.service.gateway import Gateway
 
-        keys = open_service_keys(self.folder / "secret" / "service.json")
+        keys = open_service_keys(self.apart / "service.json")
         store, index = self.store(), Index(self.folder / "data" / "index", keys.at_rest)
         try:
             catch_up(index, store)
@@ -194,6 +201,17 @@ class Centre:
         finally:
             index.close()
             store.close()
+
+
+RUNNING: list[Centre] = []
+
+
+@pytest.fixture(autouse=True)
+def _ended() -> Iterator[None]:
+    """Leave no server behind, whatever failed."""
+    yield
+    for centre in RUNNING[:]:
+        centre.end(signal.SIGKILL)
 
 
 def all_there(load: Load) -> bool:
@@ -317,7 +335,7 @@ def test_torn_writes(
     for thread in threads:
         thread.join(WAIT_SECONDS)
     damage(tmp_path / "data" / file, random.Random(3))
-    keys = open_service_keys(tmp_path / "secret" / "service.json")
+    keys = open_service_keys(centre.apart / "service.json")
     store = centre.store()
     try:
         revisions = [change.revision for change in store.changes(0)]
