@@ -30,7 +30,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +44,7 @@ from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import IndexCorrupt
 from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer, eid_bytes, eid_text
 from mpi.linkage.comparison import Vectors
+from mpi.linkage.fellegi_sunter import Features
 from mpi.store.consent_packing import pack_consents, pack_subject, replaced, unpack_consents
 
 MAP_BYTES = 1 << 38
@@ -59,6 +60,7 @@ _NOBODY = b"nobody"
 _U16 = struct.Struct(">H")
 _U64 = struct.Struct(">Q")
 _EID_BYTES = 16
+_IDENTITIES_AT_HAND = 4000
 _DATA = "data.mdb"
 _MANY = {"candidates": {"dupsort": True, "dupfixed": True}, "locations": {"dupsort": True, "dupfixed": True}}
 _HERE, _EXCHANGE = -100, 2
@@ -68,7 +70,7 @@ Result = TypeVar("Result")
 Key = TypeVar("Key")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class MemberEncoding:
     """What a record has under one key epoch: its name, its numbers, and the names of its channels."""
 
@@ -76,6 +78,11 @@ class MemberEncoding:
     local_id: LocalIdToken
     tokens: tuple[IdentifierToken, ...]
     channels: frozenset[str]
+
+    @cached_property
+    def features(self) -> Features:
+        """What matching weighs."""
+        return Features.of(self.tokens, self.channels)
 
     @classmethod
     def of(cls, local_id_token: bytes, demographics: EncodedDemographics) -> MemberEncoding:
@@ -88,13 +95,18 @@ class MemberEncoding:
         )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Member:
     """One record of an identity, as matching and locating need it; encodings from the newest epoch on."""
 
     number: int
     location: Location
     encodings: tuple[MemberEncoding, ...]
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The member as an identity's row holds it."""
+        return _pack_member(self)
 
     @classmethod
     def of(cls, number: int, record: EncodedRecord) -> Member:
@@ -346,6 +358,15 @@ class IndexReader:
         sealed = self._transaction.get(key, db=self._tables["identities"])
         return [] if sealed is None else _unpack_members(self._sealer.open(key, bytes(sealed)))
 
+    def remembered(self, eid: str) -> tuple[Member, ...]:
+        """Members as `members` gives them, for a batch: it asks for the same when it matches and when it writes.
+
+        A lookup must not remember: the time of a second one would tell somebody hidden from nobody.
+        """
+        key = self._sealer.name("identities", eid_bytes(eid))
+        sealed = self._transaction.get(key, db=self._tables["identities"])
+        return () if sealed is None else _opened(self._sealer, key, bytes(sealed))
+
     def consents(self, members: Iterable[Member]) -> list[Consent]:
         """What holds of what was said about the person whose records these are.
 
@@ -407,6 +428,7 @@ class IndexWriter(IndexReader):
     def __init__(self, sealer: Sealer, tables: dict[str, Any], transaction: Any) -> None:
         super().__init__(sealer, tables, transaction)
         self._touched: dict[str, dict[int, Member]] = {}
+        self._fresh: set[tuple[str, int]] = set()
         self._stale: dict[TokenKey, set[str]] = {}
         self._added: dict[tuple[bytes, bytes], bytes] = {}
         self._places: dict[int, tuple[str, bytes] | None] = {}
@@ -437,7 +459,7 @@ class IndexWriter(IndexReader):
             self._added[key, block] = encoding.vector
             names.append(key + channel.encode())
         self._places[number] = eid, b"".join(_U16.pack(len(name)) + name for name in names)
-        self._identity(eid)[number] = Member.of(number, record)
+        self._put_in(eid, Member.of(number, record))
 
     def move(self, number: int, eid: str) -> None:
         """Put a record that is held into another identity."""
@@ -445,7 +467,7 @@ class IndexWriter(IndexReader):
         if place is None:
             return
         before, names = place
-        self._identity(eid)[number] = self._take_out(number, before)
+        self._put_in(eid, self._take_out(number, before))
         self._places[number] = eid, names
 
     def rewrite(self, number: int, record: EncodedRecord) -> None:
@@ -492,12 +514,16 @@ class IndexWriter(IndexReader):
         self._places.clear()
         names = {self._sealer.name("identities", eid_bytes(eid)): eid for eid in self._touched}
         self._write("identities", names, self._held_in)
-        locations, added = self._tables["locations"], set()
+        locations = self._tables["locations"]
+        added: set[tuple[bytes, bytes]] = set()
         for eid, members in self._touched.items():
             block = self._sealer.record_value.seal_eid(eid)
-            for look_up in (key for member in members.values() for key in member.look_up_keys()):
-                added.add((_location_name(self._sealer, look_up), block))
-                self._stale.get(look_up, set()).discard(eid)
+            for number, member in members.items():
+                if (eid, number) in self._fresh:
+                    added.update((_location_name(self._sealer, key), block) for key in member.look_up_keys())
+                if self._stale:
+                    for look_up in member.look_up_keys():
+                        self._stale.get(look_up, set()).discard(eid)
         for name, block in sorted(added):
             self._transaction.put(name, block, dupdata=True, db=locations)
         for look_up, eids in self._stale.items():
@@ -505,6 +531,7 @@ class IndexWriter(IndexReader):
                 name, block = _location_name(self._sealer, look_up), self._sealer.record_value.seal_eid(eid)
                 self._transaction.delete(name, block, db=locations)
         self._touched.clear()
+        self._fresh.clear()
         self._stale.clear()
 
     def _write(self, table: str, keys: Mapping[bytes, Key], value: Callable[[bytes, Key], bytes | None]) -> None:
@@ -564,8 +591,12 @@ class IndexWriter(IndexReader):
 
     def _identity(self, eid: str) -> dict[int, Member]:
         if eid not in self._touched:
-            self._touched[eid] = {member.number: member for member in self.members(eid)}
+            self._touched[eid] = {member.number: member for member in self.remembered(eid)}
         return self._touched[eid]
+
+    def _put_in(self, eid: str, member: Member) -> None:
+        self._identity(eid)[member.number] = member
+        self._fresh.add((eid, member.number))
 
     def _take_out(self, number: int, eid: str) -> Member:
         member = self._identity(eid).pop(number, None)
@@ -595,25 +626,23 @@ def _location_name(sealer: Sealer, key: TokenKey) -> bytes:
 
 
 def _pack_members(members: Sequence[Member]) -> bytes:
-    parts = []
-    for member in members:
-        fields = [
-            _U64.pack(member.number),
-            member.location.facility.encode(),
-            member.location.pointer,
-        ]
-        for each in member.encodings:
-            fields += [each.epoch.encode(), each.local_id.value, " ".join(sorted(each.channels)).encode()]
-            fields.append(_U16.pack(len(each.tokens)))
-            fields += [part for token in each.tokens for part in (token.kind.value.encode(), token.value)]
-        parts.append(_U16.pack(len(fields)) + b"".join(_U16.pack(len(field)) + field for field in fields))
-    return b"".join(parts)
+    return b"".join([member.packed for member in members])
+
+
+def _pack_member(member: Member) -> bytes:
+    fields = [_U64.pack(member.number), member.location.facility.encode(), member.location.pointer]
+    for each in member.encodings:
+        fields += [each.epoch.encode(), each.local_id.value, _packed_channels(each.channels)]
+        fields.append(_U16.pack(len(each.tokens)))
+        for token in each.tokens:
+            fields += (token.kind.value.encode(), token.value)
+    return _U16.pack(len(fields)) + b"".join([_U16.pack(len(field)) + field for field in fields])
 
 
 def _unpack_members(packed: bytes) -> list[Member]:
     members, at = [], 0
     while at < len(packed):
-        count = packed[at] << 8 | packed[at + 1]
+        start, count = at, packed[at] << 8 | packed[at + 1]
         at += 2
         fields = []
         for _ in range(count):
@@ -628,8 +657,15 @@ def _unpack_members(packed: bytes) -> list[Member]:
             encodings.append(MemberEncoding(epoch.decode(), LocalIdToken(local_id), held, _channels(channels)))
             place = end
         location = Location(fields[1].decode(), fields[2])
-        members.append(Member(int.from_bytes(fields[0], "big"), location, tuple(encodings)))
+        member = Member(int.from_bytes(fields[0], "big"), location, tuple(encodings))
+        member.__dict__["packed"] = packed[start:at]
+        members.append(member)
     return members
+
+
+@lru_cache(maxsize=_IDENTITIES_AT_HAND)
+def _opened(sealer: Sealer, key: bytes, sealed: bytes) -> tuple[Member, ...]:
+    return tuple(_unpack_members(sealer.open(key, sealed)))
 
 
 _KINDS = {kind.value.encode(): kind for kind in IdentifierKind}
@@ -638,3 +674,8 @@ _KINDS = {kind.value.encode(): kind for kind in IdentifierKind}
 @lru_cache(maxsize=1024)
 def _channels(packed: bytes) -> frozenset[str]:
     return frozenset(packed.decode().split())
+
+
+@lru_cache(maxsize=1024)
+def _packed_channels(channels: frozenset[str]) -> bytes:
+    return " ".join(sorted(channels)).encode()

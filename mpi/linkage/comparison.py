@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -52,7 +50,7 @@ def channel_level(comparison: Comparison, best: float | None) -> Level:
     raise AssertionError("the levels of a rule file fall to 0")
 
 
-def identifier_level(comparison: Comparison, ours: Sequence[bytes], theirs: Sequence[bytes]) -> Level:
+def identifier_level(comparison: Comparison, ours: frozenset[bytes], theirs: frozenset[bytes]) -> Level:
     """Level of an identifier kind that both records have: one number in common, or none."""
     agree, disagree = comparison.levels
-    return agree if any(number in theirs for number in ours) else disagree
+    return disagree if ours.isdisjoint(theirs) else agree

@@ -19,15 +19,15 @@ from mpi.rules import AGREE, ELSEWHERE, Model
 class Features:
     """What one record has: the numbers by kind, and the names of its channels."""
 
-    numbers: Mapping[IdentifierKind, tuple[bytes, ...]]
+    numbers: Mapping[IdentifierKind, frozenset[bytes]]
     channels: frozenset[str]
 
     @classmethod
     def of(cls, tokens: tuple[IdentifierToken, ...], channels: frozenset[str]) -> Features:
         """Group tokens by kind."""
-        numbers: dict[IdentifierKind, tuple[bytes, ...]] = {}
+        numbers: dict[IdentifierKind, frozenset[bytes]] = {}
         for token in tokens:
-            numbers[token.kind] = (*numbers.get(token.kind, ()), token.value)
+            numbers[token.kind] = numbers.get(token.kind, _NONE) | {token.value}
         return cls(numbers, channels)
 
 
@@ -97,4 +97,5 @@ def weigh(
     return Score(weight, demographics, tuple(evidence))
 
 
+_NONE: frozenset[bytes] = frozenset()
 _KINDS = {kind.value: kind for kind in IdentifierKind}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -74,9 +74,7 @@ class Matching:
                 sharing = held.eids(token)
                 if len(sharing) <= self._model.decision.most_sharing:
                     eids.update(sharing)
-        ours = {
-            each.key_epoch: Features.of(each.tokens, frozenset(e.channel for e in each.channels)) for each in encodings
-        }
+        ours = {each.key_epoch: _features(each) for each in encodings}
         members = {eid: _comparable(held.members(eid), ours, leave_out) for eid in sorted(eids)}
         nearness = _nearness(everything, members.values())
         met = frozenset(similar)
@@ -161,7 +159,7 @@ class Matching:
     def _candidate(
         self,
         eid: str,
-        members: Sequence[Member],
+        members: Sequence[_Compared],
         ours: Mapping[str, Features],
         nearness: Nearness,
         met: frozenset[int],
@@ -169,13 +167,9 @@ class Matching:
     ) -> Candidate:
         best: Score | None = None
         bits = 0.0
-        for member in members:
-            theirs = _shared(member, ours)
-            assert theirs is not None  # noqa: S101 (the members are comparable)
+        for member, theirs in members:
             similarity = nearness.get((member.number, theirs.epoch), {})
-            score = weigh(
-                self._model, ours[theirs.epoch], Features.of(theirs.tokens, theirs.channels), similarity, leave_out
-            )
+            score = weigh(self._model, ours[theirs.epoch], theirs.features, similarity, leave_out)
             near = member.number in met or self._share_number(score)
             bits += score.weight if near else self._model.decision.strangers
             if best is None or score.weight > best.weight:
@@ -183,11 +177,11 @@ class Matching:
         assert best is not None  # noqa: S101 (a candidate has members)
         return Candidate(eid, best, len(members), self._veto(ours, members), bits)
 
-    def _veto(self, ours: Mapping[str, Features], members: Iterable[Member]) -> str:
+    def _veto(self, ours: Mapping[str, Features], members: Iterable[_Compared]) -> str:
         """Name the kind of number, of which a person has only one, that forbids a link; "" for none."""
         for kind in self._model.decision.veto:
             agreed = [
-                not set(ours[epoch].numbers[kind]).isdisjoint(theirs)
+                not ours[epoch].numbers[kind].isdisjoint(theirs)
                 for epoch in ours
                 if kind in ours[epoch].numbers and (theirs := _numbers(members, epoch, kind))
             ]
@@ -196,18 +190,24 @@ class Matching:
         return ""
 
 
-def _shared(member: Member, ours: Mapping[str, Features]) -> MemberEncoding | None:
-    """What a member has under the newest key epoch that we have as well; None when it cannot be compared."""
-    return next((each for each in member.encodings if each.epoch in ours), None)
+_Compared = tuple[Member, MemberEncoding]
+"""A member, and what it has under the newest key epoch that we have as well."""
 
 
-def _comparable(members: Sequence[Member], ours: Mapping[str, Features], leave_out: int) -> list[Member]:
-    return [member for member in members if member.number != leave_out and _shared(member, ours)]
+def _comparable(members: Iterable[Member], ours: Mapping[str, Features], leave_out: int) -> list[_Compared]:
+    found = []
+    for member in members:
+        if member.number != leave_out:
+            for each in member.encodings:
+                if each.epoch in ours:
+                    found.append((member, each))
+                    break
+    return found
 
 
-def _nearness(met: Met, members: Iterable[Sequence[Member]]) -> Nearness:
+def _nearness(met: Met, members: Iterable[Sequence[_Compared]]) -> Nearness:
     """Look up what was met of these members; buckets are large and members few."""
-    wanted = {member.number for each in members for member in each}
+    wanted = np.array([member.number for each in members for member, _ in each], np.int64)
     found: dict[tuple[int, str], dict[str, float]] = {}
     for (epoch, channel), parts in met.items():
         for numbers, shares in parts:
@@ -218,18 +218,14 @@ def _nearness(met: Met, members: Iterable[Sequence[Member]]) -> Nearness:
     return found
 
 
-def _rows_of(numbers: Numbers, wanted: Collection[int]) -> Numbers:
+def _rows_of(numbers: Numbers, wanted: Numbers) -> Numbers:
     """Rows whose number is one of those wanted."""
-    if len(numbers) <= _SHORT:
-        return np.array([row for row, number in enumerate(numbers.tolist()) if number in wanted], np.int64)
     if len(wanted) > _FEW:
-        return np.flatnonzero(np.isin(numbers, list(wanted)))
-    # Looking through for each takes less time than sorting.
-    found = [np.flatnonzero(numbers == number) for number in wanted]
-    return np.concatenate(found) if found else np.empty(0, np.int64)
+        return np.flatnonzero(np.isin(numbers, wanted))
+    rows: Numbers = (numbers == wanted[:, np.newaxis]).nonzero()[1]  # comparing with few takes less time than sorting
+    return rows
 
 
-_SHORT = 200
 _FEW = 16
 
 
@@ -258,10 +254,17 @@ def _numbers_of(records: Sequence[EncodedRecord], kind: IdentifierKind) -> dict[
     return found
 
 
-def _numbers(members: Iterable[Member], epoch: str, kind: IdentifierKind) -> set[bytes]:
+def _numbers(members: Iterable[_Compared], epoch: str, kind: IdentifierKind) -> set[bytes]:
     """All numbers of a kind that the members have under an epoch."""
-    encodings = (each for member in members for each in member.encodings if each.epoch == epoch)
-    return {token.value for each in encodings for token in each.tokens if token.kind is kind}
+    found: set[bytes] = set()
+    for member, _ in members:
+        for each in member.encodings:
+            if each.epoch == epoch:
+                found |= each.features.numbers.get(kind, _NONE)
+    return found
+
+
+_NONE: frozenset[bytes] = frozenset()
 
 
 class Matcher:

@@ -97,5 +97,5 @@ class Overlay:
 
     def _identity(self, eid: str) -> dict[int, Member]:
         if eid not in self._members:
-            self._members[eid] = {member.number: member for member in self._reader.members(eid)}
+            self._members[eid] = {member.number: member for member in self._reader.remembered(eid)}
         return self._members[eid]

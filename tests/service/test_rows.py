@@ -14,6 +14,6 @@ def test_rows_of_wanted_numbers(rows: int, wanted: int) -> None:
     """As many as a plain look finds, also of numbers that stand on several rows or on none."""
     dice = np.random.default_rng(rows + wanted)
     numbers = dice.integers(1, 500, rows)
-    those = set(dice.integers(1, 700, wanted).tolist())
-    expected = [row for row in range(rows) if int(numbers[row]) in those]
+    those = np.unique(dice.integers(1, 700, wanted))
+    expected = [row for row in range(rows) if numbers[row] in those]
     assert sorted(_rows_of(numbers, those).tolist()) == expected
