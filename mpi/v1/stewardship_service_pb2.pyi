@@ -105,6 +105,146 @@ BOND_CANNOT_LINK: Bond.ValueType  # 2
 """BOND_CANNOT_LINK means two persons."""
 global___Bond = Bond
 
+class _TaskKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _TaskKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TaskKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TASK_KIND_UNSPECIFIED: _TaskKind.ValueType  # 0
+    """TASK_KIND_UNSPECIFIED stands for every kind in a filter, and is never sent."""
+    TASK_KIND_POSSIBLE_LINK: _TaskKind.ValueType  # 1
+    """TASK_KIND_POSSIBLE_LINK is a record that is nearly of another identity."""
+    TASK_KIND_OVERLAY: _TaskKind.ValueType  # 2
+    """TASK_KIND_OVERLAY is a number in common that the rest speaks against: somebody else's number may stand on a record."""
+    TASK_KIND_OVER_MERGE: _TaskKind.ValueType  # 3
+    """TASK_KIND_OVER_MERGE is a link that was refused because the identity had grown too large, or because its records
+    taken together speak against it.
+    """
+    TASK_KIND_BUCKET_CAP: _TaskKind.ValueType  # 4
+    """TASK_KIND_BUCKET_CAP is a possible link found later, because a bucket was too full when the record was registered."""
+
+class TaskKind(_TaskKind, metaclass=_TaskKindEnumTypeWrapper):
+    """TaskKind is what a task is about."""
+
+TASK_KIND_UNSPECIFIED: TaskKind.ValueType  # 0
+"""TASK_KIND_UNSPECIFIED stands for every kind in a filter, and is never sent."""
+TASK_KIND_POSSIBLE_LINK: TaskKind.ValueType  # 1
+"""TASK_KIND_POSSIBLE_LINK is a record that is nearly of another identity."""
+TASK_KIND_OVERLAY: TaskKind.ValueType  # 2
+"""TASK_KIND_OVERLAY is a number in common that the rest speaks against: somebody else's number may stand on a record."""
+TASK_KIND_OVER_MERGE: TaskKind.ValueType  # 3
+"""TASK_KIND_OVER_MERGE is a link that was refused because the identity had grown too large, or because its records
+taken together speak against it.
+"""
+TASK_KIND_BUCKET_CAP: TaskKind.ValueType  # 4
+"""TASK_KIND_BUCKET_CAP is a possible link found later, because a bucket was too full when the record was registered."""
+global___TaskKind = TaskKind
+
+class _TaskState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _TaskStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TaskState.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
+    """TASK_STATE_UNSPECIFIED stands for the open ones in a filter, and is never sent."""
+    TASK_STATE_OPEN: _TaskState.ValueType  # 1
+    """TASK_STATE_OPEN waits for a person."""
+    TASK_STATE_CONFIRMING: _TaskState.ValueType  # 2
+    """TASK_STATE_CONFIRMING has one steward's verdict and waits for a second one's."""
+    TASK_STATE_ASKED: _TaskState.ValueType  # 3
+    """TASK_STATE_ASKED waits for answers of facilities."""
+    TASK_STATE_UNSURE: _TaskState.ValueType  # 4
+    """TASK_STATE_UNSURE was looked at, and nobody can tell; new content of a record opens a new task."""
+    TASK_STATE_SAME: _TaskState.ValueType  # 5
+    """TASK_STATE_SAME was decided: one person."""
+    TASK_STATE_DIFFERENT: _TaskState.ValueType  # 6
+    """TASK_STATE_DIFFERENT was decided: two persons."""
+    TASK_STATE_SETTLED: _TaskState.ValueType  # 7
+    """TASK_STATE_SETTLED has answered itself."""
+
+class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
+    """TaskState is how far a task is."""
+
+TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
+"""TASK_STATE_UNSPECIFIED stands for the open ones in a filter, and is never sent."""
+TASK_STATE_OPEN: TaskState.ValueType  # 1
+"""TASK_STATE_OPEN waits for a person."""
+TASK_STATE_CONFIRMING: TaskState.ValueType  # 2
+"""TASK_STATE_CONFIRMING has one steward's verdict and waits for a second one's."""
+TASK_STATE_ASKED: TaskState.ValueType  # 3
+"""TASK_STATE_ASKED waits for answers of facilities."""
+TASK_STATE_UNSURE: TaskState.ValueType  # 4
+"""TASK_STATE_UNSURE was looked at, and nobody can tell; new content of a record opens a new task."""
+TASK_STATE_SAME: TaskState.ValueType  # 5
+"""TASK_STATE_SAME was decided: one person."""
+TASK_STATE_DIFFERENT: TaskState.ValueType  # 6
+"""TASK_STATE_DIFFERENT was decided: two persons."""
+TASK_STATE_SETTLED: TaskState.ValueType  # 7
+"""TASK_STATE_SETTLED has answered itself."""
+global___TaskState = TaskState
+
+class _RemarkKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _RemarkKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_RemarkKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    REMARK_KIND_UNSPECIFIED: _RemarkKind.ValueType  # 0
+    """REMARK_KIND_UNSPECIFIED is never sent."""
+    REMARK_KIND_COMMENT: _RemarkKind.ValueType  # 1
+    """REMARK_KIND_COMMENT is what somebody wrote."""
+    REMARK_KIND_VERDICT: _RemarkKind.ValueType  # 2
+    """REMARK_KIND_VERDICT is what somebody decided."""
+    REMARK_KIND_UNDONE: _RemarkKind.ValueType  # 3
+    """REMARK_KIND_UNDONE is a verdict that was taken back."""
+    REMARK_KIND_ANSWER: _RemarkKind.ValueType  # 4
+    """REMARK_KIND_ANSWER is what a facility answered."""
+
+class RemarkKind(_RemarkKind, metaclass=_RemarkKindEnumTypeWrapper):
+    """RemarkKind says what a remark is."""
+
+REMARK_KIND_UNSPECIFIED: RemarkKind.ValueType  # 0
+"""REMARK_KIND_UNSPECIFIED is never sent."""
+REMARK_KIND_COMMENT: RemarkKind.ValueType  # 1
+"""REMARK_KIND_COMMENT is what somebody wrote."""
+REMARK_KIND_VERDICT: RemarkKind.ValueType  # 2
+"""REMARK_KIND_VERDICT is what somebody decided."""
+REMARK_KIND_UNDONE: RemarkKind.ValueType  # 3
+"""REMARK_KIND_UNDONE is a verdict that was taken back."""
+REMARK_KIND_ANSWER: RemarkKind.ValueType  # 4
+"""REMARK_KIND_ANSWER is what a facility answered."""
+global___RemarkKind = RemarkKind
+
+class _Answer:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _AnswerEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Answer.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    ANSWER_UNSPECIFIED: _Answer.ValueType  # 0
+    """ANSWER_UNSPECIFIED means that it has not answered yet."""
+    ANSWER_YES: _Answer.ValueType  # 1
+    """ANSWER_YES means that what the question doubts is right in its own records."""
+    ANSWER_NO: _Answer.ValueType  # 2
+    """ANSWER_NO means that it is wrong there."""
+    ANSWER_UNSURE: _Answer.ValueType  # 3
+    """ANSWER_UNSURE means that the facility cannot tell."""
+
+class Answer(_Answer, metaclass=_AnswerEnumTypeWrapper):
+    """Answer is what a facility says from its own records."""
+
+ANSWER_UNSPECIFIED: Answer.ValueType  # 0
+"""ANSWER_UNSPECIFIED means that it has not answered yet."""
+ANSWER_YES: Answer.ValueType  # 1
+"""ANSWER_YES means that what the question doubts is right in its own records."""
+ANSWER_NO: Answer.ValueType  # 2
+"""ANSWER_NO means that it is wrong there."""
+ANSWER_UNSURE: Answer.ValueType  # 3
+"""ANSWER_UNSURE means that the facility cannot tell."""
+global___Answer = Answer
+
 class _Verdict:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -117,6 +257,10 @@ class _VerdictEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     """VERDICT_SAME means one person: the identities become one."""
     VERDICT_DIFFERENT: _Verdict.ValueType  # 2
     """VERDICT_DIFFERENT means two persons: they are kept apart."""
+    VERDICT_UNSURE: _Verdict.ValueType  # 3
+    """VERDICT_UNSURE means that nobody can tell from what there is: nothing changes."""
+    VERDICT_ASK: _Verdict.ValueType  # 4
+    """VERDICT_ASK sends the facilities of both records a question."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
     """Verdict is what a person says about a task."""
@@ -127,6 +271,10 @@ VERDICT_SAME: Verdict.ValueType  # 1
 """VERDICT_SAME means one person: the identities become one."""
 VERDICT_DIFFERENT: Verdict.ValueType  # 2
 """VERDICT_DIFFERENT means two persons: they are kept apart."""
+VERDICT_UNSURE: Verdict.ValueType  # 3
+"""VERDICT_UNSURE means that nobody can tell from what there is: nothing changes."""
+VERDICT_ASK: Verdict.ValueType  # 4
+"""VERDICT_ASK sends the facilities of both records a question."""
 global___Verdict = Verdict
 
 @typing.final
@@ -137,12 +285,12 @@ class Member(google.protobuf.message.Message):
 
     RECORD_FIELD_NUMBER: builtins.int
     LOCATION_FIELD_NUMBER: builtins.int
-    SEALED_VIEW_FIELD_NUMBER: builtins.int
+    HAS_SEALED_VIEW_FIELD_NUMBER: builtins.int
     REGISTERED_FIELD_NUMBER: builtins.int
     record: builtins.int
     """Member.record is the record's number in the index."""
-    sealed_view: builtins.bytes
-    """Member.sealed_view is what the facility lets stewards see, which only a steward's key opens; empty for nothing."""
+    has_sealed_view: builtins.bool
+    """Member.has_sealed_view says that the facility lets stewards see something, which RevealView hands out."""
     registered: builtins.int
     """Member.registered is the revision that brought its content."""
     @property
@@ -154,11 +302,11 @@ class Member(google.protobuf.message.Message):
         *,
         record: builtins.int = ...,
         location: mpi.v1.identity_pb2.Location | None = ...,
-        sealed_view: builtins.bytes = ...,
+        has_sealed_view: builtins.bool = ...,
         registered: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["location", b"location"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["location", b"location", "record", b"record", "registered", b"registered", "sealed_view", b"sealed_view"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["has_sealed_view", b"has_sealed_view", "location", b"location", "record", b"record", "registered", b"registered"]) -> None: ...
 
 global___Member = Member
 
@@ -807,7 +955,7 @@ global___ListChangesResponse = ListChangesResponse
 
 @typing.final
 class Task(google.protobuf.message.Message):
-    """Task is a possible link that waits for a person."""
+    """Task is a question about two identities that waits for a person."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -817,6 +965,15 @@ class Task(google.protobuf.message.Message):
     RIVAL_FIELD_NUMBER: builtins.int
     WEIGHT_FIELD_NUMBER: builtins.int
     WHY_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    PROBABILITY_FIELD_NUMBER: builtins.int
+    OPENED_FIELD_NUMBER: builtins.int
+    HOLDER_FIELD_NUMBER: builtins.int
+    HELD_UNTIL_FIELD_NUMBER: builtins.int
+    ASSIGNEE_FIELD_NUMBER: builtins.int
+    FACILITIES_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Task.number names it."""
     record: builtins.int
@@ -829,6 +986,30 @@ class Task(google.protobuf.message.Message):
     """Task.weight is the match weight in bits."""
     why: builtins.str
     """Task.why is the rule that asked for a person."""
+    kind: global___TaskKind.ValueType
+    """Task.kind says what it is about."""
+    state: global___TaskState.ValueType
+    """Task.state says how far it is."""
+    priority: builtins.int
+    """Task.priority is how many records an answer is expected to bring to where lookups find them, times 1000."""
+    probability: builtins.float
+    """Task.probability is the share of such pairs that are of one person; unset for a model without calibration."""
+    holder: builtins.str
+    """Task.holder is the steward who has claimed it; empty for nobody."""
+    assignee: builtins.str
+    """Task.assignee is the steward whose work it is; empty for anybody's."""
+    @property
+    def opened(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Task.opened is when it was opened."""
+
+    @property
+    def held_until(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Task.held_until is when the claim ends."""
+
+    @property
+    def facilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Task.facilities are the facilities of the record and of the rival's records, sorted."""
+
     def __init__(
         self,
         *,
@@ -838,10 +1019,76 @@ class Task(google.protobuf.message.Message):
         rival: builtins.str = ...,
         weight: builtins.float = ...,
         why: builtins.str = ...,
+        kind: global___TaskKind.ValueType = ...,
+        state: global___TaskState.ValueType = ...,
+        priority: builtins.int = ...,
+        probability: builtins.float | None = ...,
+        opened: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        holder: builtins.str = ...,
+        held_until: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        assignee: builtins.str = ...,
+        facilities: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["eid", b"eid", "number", b"number", "record", b"record", "rival", b"rival", "weight", b"weight", "why", b"why"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_probability", b"_probability", "held_until", b"held_until", "opened", b"opened", "probability", b"probability"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_probability", b"_probability", "assignee", b"assignee", "eid", b"eid", "facilities", b"facilities", "held_until", b"held_until", "holder", b"holder", "kind", b"kind", "number", b"number", "opened", b"opened", "priority", b"priority", "probability", b"probability", "record", b"record", "rival", b"rival", "state", b"state", "weight", b"weight", "why", b"why"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_probability", b"_probability"]) -> typing.Literal["probability"] | None: ...
 
 global___Task = Task
+
+@typing.final
+class TaskFilter(google.protobuf.message.Message):
+    """TaskFilter says which tasks are meant; fields that are not set do not count."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    WHY_FIELD_NUMBER: builtins.int
+    ASSIGNEE_FIELD_NUMBER: builtins.int
+    HOLDER_FIELD_NUMBER: builtins.int
+    UNCLAIMED_FIELD_NUMBER: builtins.int
+    FACILITY_FIELD_NUMBER: builtins.int
+    LEAST_WEIGHT_FIELD_NUMBER: builtins.int
+    MOST_WEIGHT_FIELD_NUMBER: builtins.int
+    kind: global___TaskKind.ValueType
+    """TaskFilter.kind is what they are about."""
+    state: global___TaskState.ValueType
+    """TaskFilter.state is how far they are; unset for those that are open."""
+    why: builtins.str
+    """TaskFilter.why is the rule that asked."""
+    assignee: builtins.str
+    """TaskFilter.assignee is whose work they are."""
+    holder: builtins.str
+    """TaskFilter.holder is who has claimed them now."""
+    unclaimed: builtins.bool
+    """TaskFilter.unclaimed leaves out those that somebody else has claimed."""
+    facility: builtins.str
+    """TaskFilter.facility is a facility that has one of the records concerned."""
+    least_weight: builtins.float
+    """TaskFilter.least_weight is the least match weight in bits."""
+    most_weight: builtins.float
+    """TaskFilter.most_weight is the greatest match weight in bits."""
+    def __init__(
+        self,
+        *,
+        kind: global___TaskKind.ValueType = ...,
+        state: global___TaskState.ValueType = ...,
+        why: builtins.str = ...,
+        assignee: builtins.str = ...,
+        holder: builtins.str = ...,
+        unclaimed: builtins.bool = ...,
+        facility: builtins.str = ...,
+        least_weight: builtins.float | None = ...,
+        most_weight: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_least_weight", b"_least_weight", "_most_weight", b"_most_weight", "least_weight", b"least_weight", "most_weight", b"most_weight"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_least_weight", b"_least_weight", "_most_weight", b"_most_weight", "assignee", b"assignee", "facility", b"facility", "holder", b"holder", "kind", b"kind", "least_weight", b"least_weight", "most_weight", b"most_weight", "state", b"state", "unclaimed", b"unclaimed", "why", b"why"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_least_weight", b"_least_weight"]) -> typing.Literal["least_weight"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_most_weight", b"_most_weight"]) -> typing.Literal["most_weight"] | None: ...
+
+global___TaskFilter = TaskFilter
 
 @typing.final
 class ListTasksRequest(google.protobuf.message.Message):
@@ -849,19 +1096,26 @@ class ListTasksRequest(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    AFTER_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
     LIMIT_FIELD_NUMBER: builtins.int
-    after: builtins.int
-    """ListTasksRequest.after is the number of the last task that is known already."""
+    FILTER_FIELD_NUMBER: builtins.int
+    cursor: builtins.bytes
+    """ListTasksRequest.cursor is where the last page ended, as its answer said; empty for the first."""
     limit: builtins.int
-    """ListTasksRequest.limit is the most tasks wanted, at most 1000; 0 stands for 100."""
+    """ListTasksRequest.limit is the most tasks wanted, at most 1000; 0 stands for 50."""
+    @property
+    def filter(self) -> global___TaskFilter:
+        """ListTasksRequest.filter says which."""
+
     def __init__(
         self,
         *,
-        after: builtins.int = ...,
+        cursor: builtins.bytes = ...,
         limit: builtins.int = ...,
+        filter: global___TaskFilter | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after", b"after", "limit", b"limit"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "filter", b"filter", "limit", b"limit"]) -> None: ...
 
 global___ListTasksRequest = ListTasksRequest
 
@@ -872,18 +1126,508 @@ class ListTasksResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TASKS_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
+    cursor: builtins.bytes
+    """ListTasksResponse.cursor asks for the next page; empty after the last. A page may be short, even empty, when a
+    filter finds few: the cursor goes on.
+    """
     @property
     def tasks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Task]:
-        """ListTasksResponse.tasks are the tasks, the oldest first."""
+        """ListTasksResponse.tasks are the tasks, the most valuable first."""
 
     def __init__(
         self,
         *,
         tasks: collections.abc.Iterable[global___Task] | None = ...,
+        cursor: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["tasks", b"tasks"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "tasks", b"tasks"]) -> None: ...
 
 global___ListTasksResponse = ListTasksResponse
+
+@typing.final
+class CountTasksRequest(google.protobuf.message.Message):
+    """CountTasksRequest asks for counts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___CountTasksRequest = CountTasksRequest
+
+@typing.final
+class TaskCount(google.protobuf.message.Message):
+    """TaskCount counts the tasks of one kind and state."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    OLDEST_FIELD_NUMBER: builtins.int
+    kind: global___TaskKind.ValueType
+    """TaskCount.kind is the kind."""
+    state: global___TaskState.ValueType
+    """TaskCount.state is the state."""
+    count: builtins.int
+    """TaskCount.count is how many there are."""
+    @property
+    def oldest(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """TaskCount.oldest is when the oldest of them was opened."""
+
+    def __init__(
+        self,
+        *,
+        kind: global___TaskKind.ValueType = ...,
+        state: global___TaskState.ValueType = ...,
+        count: builtins.int = ...,
+        oldest: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["oldest", b"oldest"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "kind", b"kind", "oldest", b"oldest", "state", b"state"]) -> None: ...
+
+global___TaskCount = TaskCount
+
+@typing.final
+class CountTasksResponse(google.protobuf.message.Message):
+    """CountTasksResponse answers CountTasks."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: builtins.int
+    @property
+    def counts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TaskCount]:
+        """CountTasksResponse.counts are the counts, without those that are 0."""
+
+    def __init__(
+        self,
+        *,
+        counts: collections.abc.Iterable[global___TaskCount] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["counts", b"counts"]) -> None: ...
+
+global___CountTasksResponse = CountTasksResponse
+
+@typing.final
+class Reason(google.protobuf.message.Message):
+    """Reason is one term of a match weight."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COMPARISON_FIELD_NUMBER: builtins.int
+    LEVEL_FIELD_NUMBER: builtins.int
+    WEIGHT_FIELD_NUMBER: builtins.int
+    ENGLISH_FIELD_NUMBER: builtins.int
+    THAI_FIELD_NUMBER: builtins.int
+    LEAST_SIMILAR_FIELD_NUMBER: builtins.int
+    MOST_SIMILAR_FIELD_NUMBER: builtins.int
+    comparison: builtins.str
+    """Reason.comparison is a channel of the profile, or a kind of number."""
+    level: builtins.str
+    """Reason.level is the level of agreement."""
+    weight: builtins.float
+    """Reason.weight is what it adds, in bits."""
+    english: builtins.str
+    """Reason.english says it as a sentence."""
+    thai: builtins.str
+    """Reason.thai says it as a sentence."""
+    least_similar: builtins.float
+    """Reason.least_similar and most_similar are between what shares of letter pairs the fields agree, from 0 to 1; unset
+    for numbers and where no bucket is shared.
+    """
+    most_similar: builtins.float
+    """Reason.most_similar is the upper end."""
+    def __init__(
+        self,
+        *,
+        comparison: builtins.str = ...,
+        level: builtins.str = ...,
+        weight: builtins.float = ...,
+        english: builtins.str = ...,
+        thai: builtins.str = ...,
+        least_similar: builtins.float | None = ...,
+        most_similar: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_least_similar", b"_least_similar", "_most_similar", b"_most_similar", "least_similar", b"least_similar", "most_similar", b"most_similar"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_least_similar", b"_least_similar", "_most_similar", b"_most_similar", "comparison", b"comparison", "english", b"english", "least_similar", b"least_similar", "level", b"level", "most_similar", b"most_similar", "thai", b"thai", "weight", b"weight"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_least_similar", b"_least_similar"]) -> typing.Literal["least_similar"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_most_similar", b"_most_similar"]) -> typing.Literal["most_similar"] | None: ...
+
+global___Reason = Reason
+
+@typing.final
+class Comparison(google.protobuf.message.Message):
+    """Comparison is what two records say of each other."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: builtins.int
+    OTHER_FIELD_NUMBER: builtins.int
+    WEIGHT_FIELD_NUMBER: builtins.int
+    PROBABILITY_FIELD_NUMBER: builtins.int
+    REASONS_FIELD_NUMBER: builtins.int
+    MISSING_FIELD_NUMBER: builtins.int
+    RULE_FIELD_NUMBER: builtins.int
+    ENGLISH_FIELD_NUMBER: builtins.int
+    THAI_FIELD_NUMBER: builtins.int
+    record: builtins.int
+    """Comparison.record is one of them."""
+    other: builtins.int
+    """Comparison.other is the other one."""
+    weight: builtins.float
+    """Comparison.weight is the match weight in bits."""
+    probability: builtins.float
+    """Comparison.probability is the share of such pairs that are of one person; unset for a model without calibration."""
+    rule: builtins.str
+    """Comparison.rule is the decision rule that applies to this pair alone."""
+    english: builtins.str
+    """Comparison.english says that rule as a sentence."""
+    thai: builtins.str
+    """Comparison.thai says that rule as a sentence."""
+    @property
+    def reasons(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Reason]:
+        """Comparison.reasons are the terms of the weight, in the order of the rule file."""
+
+    @property
+    def missing(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Comparison.missing are the comparisons that a value was missing for."""
+
+    def __init__(
+        self,
+        *,
+        record: builtins.int = ...,
+        other: builtins.int = ...,
+        weight: builtins.float = ...,
+        probability: builtins.float | None = ...,
+        reasons: collections.abc.Iterable[global___Reason] | None = ...,
+        missing: collections.abc.Iterable[builtins.str] | None = ...,
+        rule: builtins.str = ...,
+        english: builtins.str = ...,
+        thai: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_probability", b"_probability", "probability", b"probability"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_probability", b"_probability", "english", b"english", "missing", b"missing", "other", b"other", "probability", b"probability", "reasons", b"reasons", "record", b"record", "rule", b"rule", "thai", b"thai", "weight", b"weight"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_probability", b"_probability"]) -> typing.Literal["probability"] | None: ...
+
+global___Comparison = Comparison
+
+@typing.final
+class IfLinked(google.protobuf.message.Message):
+    """IfLinked says what would come of an answer "one person"."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EID_FIELD_NUMBER: builtins.int
+    RECORDS_FIELD_NUMBER: builtins.int
+    FACILITIES_FIELD_NUMBER: builtins.int
+    WEIGHT_FIELD_NUMBER: builtins.int
+    VETO_FIELD_NUMBER: builtins.int
+    FORBIDDEN_FIELD_NUMBER: builtins.int
+    CONFIRMATION_FIELD_NUMBER: builtins.int
+    eid: builtins.str
+    """IfLinked.eid is the enterprise id that would stand for both."""
+    records: builtins.int
+    """IfLinked.records counts the records of the identity."""
+    weight: builtins.float
+    """IfLinked.weight is the sum of what all records of the one say of all records of the other, in bits."""
+    veto: builtins.str
+    """IfLinked.veto is the kind of number that speaks against it: both have one, and none in common; empty for none."""
+    forbidden: builtins.bool
+    """IfLinked.forbidden says that people's decisions keep records of the two apart."""
+    confirmation: builtins.bool
+    """IfLinked.confirmation says that two stewards have to agree."""
+    @property
+    def facilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """IfLinked.facilities are the facilities that a lookup would show, sorted."""
+
+    def __init__(
+        self,
+        *,
+        eid: builtins.str = ...,
+        records: builtins.int = ...,
+        facilities: collections.abc.Iterable[builtins.str] | None = ...,
+        weight: builtins.float = ...,
+        veto: builtins.str = ...,
+        forbidden: builtins.bool = ...,
+        confirmation: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["confirmation", b"confirmation", "eid", b"eid", "facilities", b"facilities", "forbidden", b"forbidden", "records", b"records", "veto", b"veto", "weight", b"weight"]) -> None: ...
+
+global___IfLinked = IfLinked
+
+@typing.final
+class Remark(google.protobuf.message.Message):
+    """Remark is one entry of what happened on a task."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: builtins.int
+    ACTOR_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
+    actor: builtins.str
+    """Remark.actor is who."""
+    kind: global___RemarkKind.ValueType
+    """Remark.kind says what it is."""
+    verdict: global___Verdict.ValueType
+    """Remark.verdict is what was decided, for a verdict."""
+    reason: builtins.str
+    """Remark.reason is the reason code, for example "twins", "same_household", "typing_error"."""
+    text: builtins.str
+    """Remark.text is what was written. It may hold anything: show it as text."""
+    answer: global___Answer.ValueType
+    """Remark.answer is what a facility answered, for an answer."""
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Remark.time is when."""
+
+    def __init__(
+        self,
+        *,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        actor: builtins.str = ...,
+        kind: global___RemarkKind.ValueType = ...,
+        verdict: global___Verdict.ValueType = ...,
+        reason: builtins.str = ...,
+        text: builtins.str = ...,
+        answer: global___Answer.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["actor", b"actor", "answer", b"answer", "kind", b"kind", "reason", b"reason", "text", b"text", "time", b"time", "verdict", b"verdict"]) -> None: ...
+
+global___Remark = Remark
+
+@typing.final
+class GetTaskRequest(google.protobuf.message.Message):
+    """GetTaskRequest asks for one task."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """GetTaskRequest.number names it."""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["number", b"number"]) -> None: ...
+
+global___GetTaskRequest = GetTaskRequest
+
+@typing.final
+class GetTaskResponse(google.protobuf.message.Message):
+    """GetTaskResponse answers GetTask."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: builtins.int
+    LEFT_FIELD_NUMBER: builtins.int
+    RIGHT_FIELD_NUMBER: builtins.int
+    COMPARISONS_FIELD_NUMBER: builtins.int
+    IF_LINKED_FIELD_NUMBER: builtins.int
+    REMARKS_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    SETTLED_FIELD_NUMBER: builtins.int
+    revision: builtins.int
+    """GetTaskResponse.revision is the state that all this is of; DecideTask takes it."""
+    settled: builtins.bool
+    """GetTaskResponse.settled says that the task asks nothing any longer: the two have become one, or one is gone."""
+    @property
+    def task(self) -> global___Task:
+        """GetTaskResponse.task is the task."""
+
+    @property
+    def left(self) -> global___IdentityView:
+        """GetTaskResponse.left is the identity that the record is in by now."""
+
+    @property
+    def right(self) -> global___IdentityView:
+        """GetTaskResponse.right is the identity that it may belong to."""
+
+    @property
+    def comparisons(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Comparison]:
+        """GetTaskResponse.comparisons hold the record against each record of the other identity, the heaviest first."""
+
+    @property
+    def if_linked(self) -> global___IfLinked:
+        """GetTaskResponse.if_linked says what would come of an answer "one person"."""
+
+    @property
+    def remarks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Remark]:
+        """GetTaskResponse.remarks are what happened on it, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        task: global___Task | None = ...,
+        left: global___IdentityView | None = ...,
+        right: global___IdentityView | None = ...,
+        comparisons: collections.abc.Iterable[global___Comparison] | None = ...,
+        if_linked: global___IfLinked | None = ...,
+        remarks: collections.abc.Iterable[global___Remark] | None = ...,
+        revision: builtins.int = ...,
+        settled: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["if_linked", b"if_linked", "left", b"left", "right", b"right", "task", b"task"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["comparisons", b"comparisons", "if_linked", b"if_linked", "left", b"left", "remarks", b"remarks", "revision", b"revision", "right", b"right", "settled", b"settled", "task", b"task"]) -> None: ...
+
+global___GetTaskResponse = GetTaskResponse
+
+@typing.final
+class ClaimTaskRequest(google.protobuf.message.Message):
+    """ClaimTaskRequest takes a task."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """ClaimTaskRequest.number names it; 0 takes the most valuable open one that the filter finds and nobody has."""
+    @property
+    def filter(self) -> global___TaskFilter:
+        """ClaimTaskRequest.filter says from which to take, without a number."""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        filter: global___TaskFilter | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "number", b"number"]) -> None: ...
+
+global___ClaimTaskRequest = ClaimTaskRequest
+
+@typing.final
+class ClaimTaskResponse(google.protobuf.message.Message):
+    """ClaimTaskResponse answers ClaimTask."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: builtins.int
+    @property
+    def task(self) -> global___Task:
+        """ClaimTaskResponse.task is the task; its held_until says how long it is the caller's."""
+
+    def __init__(
+        self,
+        *,
+        task: global___Task | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["task", b"task"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["task", b"task"]) -> None: ...
+
+global___ClaimTaskResponse = ClaimTaskResponse
+
+@typing.final
+class ReleaseTaskRequest(google.protobuf.message.Message):
+    """ReleaseTaskRequest gives a task back."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """ReleaseTaskRequest.number names it."""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["number", b"number"]) -> None: ...
+
+global___ReleaseTaskRequest = ReleaseTaskRequest
+
+@typing.final
+class ReleaseTaskResponse(google.protobuf.message.Message):
+    """ReleaseTaskResponse answers ReleaseTask."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___ReleaseTaskResponse = ReleaseTaskResponse
+
+@typing.final
+class AssignTaskRequest(google.protobuf.message.Message):
+    """AssignTaskRequest says whose work a task is."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    ASSIGNEE_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """AssignTaskRequest.number names it."""
+    assignee: builtins.str
+    """AssignTaskRequest.assignee is a steward's name, for example "urn:mpi:steward:somsri"; empty for nobody."""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        assignee: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["assignee", b"assignee", "number", b"number"]) -> None: ...
+
+global___AssignTaskRequest = AssignTaskRequest
+
+@typing.final
+class AssignTaskResponse(google.protobuf.message.Message):
+    """AssignTaskResponse answers AssignTask."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___AssignTaskResponse = AssignTaskResponse
+
+@typing.final
+class CommentTaskRequest(google.protobuf.message.Message):
+    """CommentTaskRequest adds a remark."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """CommentTaskRequest.number names the task."""
+    text: builtins.str
+    """CommentTaskRequest.text is the remark, at most 2000 characters. It is kept encrypted."""
+    reason: builtins.str
+    """CommentTaskRequest.reason is a reason code, at most 40 letters, digits and underscores; may be empty."""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        text: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["number", b"number", "reason", b"reason", "text", b"text"]) -> None: ...
+
+global___CommentTaskRequest = CommentTaskRequest
+
+@typing.final
+class CommentTaskResponse(google.protobuf.message.Message):
+    """CommentTaskResponse answers CommentTask."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___CommentTaskResponse = CommentTaskResponse
 
 @typing.final
 class DecideTaskRequest(google.protobuf.message.Message):
@@ -893,17 +1637,31 @@ class DecideTaskRequest(google.protobuf.message.Message):
 
     NUMBER_FIELD_NUMBER: builtins.int
     VERDICT_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
     number: builtins.int
     """DecideTaskRequest.number names the task."""
     verdict: global___Verdict.ValueType
     """DecideTaskRequest.verdict is the answer."""
+    revision: builtins.int
+    """DecideTaskRequest.revision is the state that the caller saw, as GetTask said; an identity that has changed since
+    makes the call fail. 0 does not look.
+    """
+    reason: builtins.str
+    """DecideTaskRequest.reason is a reason code; may be empty."""
+    text: builtins.str
+    """DecideTaskRequest.text is a remark, at most 2000 characters; may be empty."""
     def __init__(
         self,
         *,
         number: builtins.int = ...,
         verdict: global___Verdict.ValueType = ...,
+        revision: builtins.int = ...,
+        reason: builtins.str = ...,
+        text: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["number", b"number", "verdict", b"verdict"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["number", b"number", "reason", b"reason", "revision", b"revision", "text", b"text", "verdict", b"verdict"]) -> None: ...
 
 global___DecideTaskRequest = DecideTaskRequest
 
@@ -914,16 +1672,453 @@ class DecideTaskResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     REGROUPED_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    state: global___TaskState.ValueType
+    """DecideTaskResponse.state is how far the task is now: CONFIRMING when a second steward has to agree."""
     @property
     def regrouped(self) -> global___Regrouped:
-        """DecideTaskResponse.regrouped says what it did."""
+        """DecideTaskResponse.regrouped says what it did; unset when no identity changed."""
 
     def __init__(
         self,
         *,
         regrouped: global___Regrouped | None = ...,
+        state: global___TaskState.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["regrouped", b"regrouped"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["regrouped", b"regrouped"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["regrouped", b"regrouped", "state", b"state"]) -> None: ...
 
 global___DecideTaskResponse = DecideTaskResponse
+
+@typing.final
+class DecideTasksRequest(google.protobuf.message.Message):
+    """DecideTasksRequest answers many tasks."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    PREVIEW_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    NUMBERS_FIELD_NUMBER: builtins.int
+    verdict: global___Verdict.ValueType
+    """DecideTasksRequest.verdict is the answer: SAME, DIFFERENT or UNSURE."""
+    preview: builtins.bool
+    """DecideTasksRequest.preview decides nothing and tells which tasks these are."""
+    reason: builtins.str
+    """DecideTasksRequest.reason is a reason code; may be empty."""
+    @property
+    def filter(self) -> global___TaskFilter:
+        """DecideTasksRequest.filter says which open ones; it cannot be empty."""
+
+    @property
+    def numbers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """DecideTasksRequest.numbers are the tasks that the preview showed, at most 500; others are left alone. Needed to
+        decide.
+        """
+
+    def __init__(
+        self,
+        *,
+        filter: global___TaskFilter | None = ...,
+        verdict: global___Verdict.ValueType = ...,
+        preview: builtins.bool = ...,
+        reason: builtins.str = ...,
+        numbers: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "numbers", b"numbers", "preview", b"preview", "reason", b"reason", "verdict", b"verdict"]) -> None: ...
+
+global___DecideTasksRequest = DecideTasksRequest
+
+@typing.final
+class DecidedTask(google.protobuf.message.Message):
+    """DecidedTask is what became of one of many tasks."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """DecidedTask.number names the task."""
+    state: global___TaskState.ValueType
+    """DecidedTask.state is how far it is now."""
+    refused: builtins.str
+    """DecidedTask.refused says why it was left alone; empty when it was decided."""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        state: global___TaskState.ValueType = ...,
+        refused: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["number", b"number", "refused", b"refused", "state", b"state"]) -> None: ...
+
+global___DecidedTask = DecidedTask
+
+@typing.final
+class DecideTasksResponse(google.protobuf.message.Message):
+    """DecideTasksResponse answers DecideTasks."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: builtins.int
+    MORE_FIELD_NUMBER: builtins.int
+    DECIDED_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    more: builtins.bool
+    """DecideTasksResponse.more says that the filter finds further ones."""
+    request_id: builtins.str
+    """DecideTasksResponse.request_id names the decisions in the log of changes: Undo takes it."""
+    @property
+    def tasks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Task]:
+        """DecideTasksResponse.tasks are the tasks that the filter finds, for a preview; at most 500."""
+
+    @property
+    def decided(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___DecidedTask]:
+        """DecideTasksResponse.decided says what became of each."""
+
+    def __init__(
+        self,
+        *,
+        tasks: collections.abc.Iterable[global___Task] | None = ...,
+        more: builtins.bool = ...,
+        decided: collections.abc.Iterable[global___DecidedTask] | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["decided", b"decided", "more", b"more", "request_id", b"request_id", "tasks", b"tasks"]) -> None: ...
+
+global___DecideTasksResponse = DecideTasksResponse
+
+@typing.final
+class GetGraphRequest(google.protobuf.message.Message):
+    """GetGraphRequest asks for a graph."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EIDS_FIELD_NUMBER: builtins.int
+    @property
+    def eids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """GetGraphRequest.eids are one or two identities."""
+
+    def __init__(
+        self,
+        *,
+        eids: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["eids", b"eids"]) -> None: ...
+
+global___GetGraphRequest = GetGraphRequest
+
+@typing.final
+class Node(google.protobuf.message.Message):
+    """Node is a record in a graph."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: builtins.int
+    EID_FIELD_NUMBER: builtins.int
+    FACILITY_FIELD_NUMBER: builtins.int
+    record: builtins.int
+    """Node.record is its number."""
+    eid: builtins.str
+    """Node.eid is its identity."""
+    facility: builtins.str
+    """Node.facility is the facility that has it."""
+    def __init__(
+        self,
+        *,
+        record: builtins.int = ...,
+        eid: builtins.str = ...,
+        facility: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["eid", b"eid", "facility", b"facility", "record", b"record"]) -> None: ...
+
+global___Node = Node
+
+@typing.final
+class Edge(google.protobuf.message.Message):
+    """Edge joins two records of a graph that speak for each other, or that people decided about."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: builtins.int
+    OTHER_FIELD_NUMBER: builtins.int
+    WEIGHT_FIELD_NUMBER: builtins.int
+    CARRIES_FIELD_NUMBER: builtins.int
+    BOND_FIELD_NUMBER: builtins.int
+    record: builtins.int
+    """Edge.record is one of them."""
+    other: builtins.int
+    """Edge.other is the other one."""
+    weight: builtins.float
+    """Edge.weight is the match weight in bits."""
+    carries: builtins.bool
+    """Edge.carries says that it would carry a link by itself."""
+    bond: global___Bond.ValueType
+    """Edge.bond is what people decided."""
+    def __init__(
+        self,
+        *,
+        record: builtins.int = ...,
+        other: builtins.int = ...,
+        weight: builtins.float = ...,
+        carries: builtins.bool = ...,
+        bond: global___Bond.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bond", b"bond", "carries", b"carries", "other", b"other", "record", b"record", "weight", b"weight"]) -> None: ...
+
+global___Edge = Edge
+
+@typing.final
+class GetGraphResponse(google.protobuf.message.Message):
+    """GetGraphResponse answers GetGraph."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: builtins.int
+    EDGES_FIELD_NUMBER: builtins.int
+    TRUNCATED_FIELD_NUMBER: builtins.int
+    truncated: builtins.bool
+    """GetGraphResponse.truncated says that there are more records than are shown."""
+    @property
+    def nodes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Node]:
+        """GetGraphResponse.nodes are the records, the oldest first; at most 60."""
+
+    @property
+    def edges(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Edge]:
+        """GetGraphResponse.edges join them: those of positive weight, and those that people decided about."""
+
+    def __init__(
+        self,
+        *,
+        nodes: collections.abc.Iterable[global___Node] | None = ...,
+        edges: collections.abc.Iterable[global___Edge] | None = ...,
+        truncated: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["edges", b"edges", "nodes", b"nodes", "truncated", b"truncated"]) -> None: ...
+
+global___GetGraphResponse = GetGraphResponse
+
+@typing.final
+class RevealViewRequest(google.protobuf.message.Message):
+    """RevealViewRequest asks for a sealed view."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: builtins.int
+    TASK_FIELD_NUMBER: builtins.int
+    record: builtins.int
+    """RevealViewRequest.record is the number of the record."""
+    task: builtins.int
+    """RevealViewRequest.task is the task that it is needed for; 0 for none."""
+    def __init__(
+        self,
+        *,
+        record: builtins.int = ...,
+        task: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["record", b"record", "task", b"task"]) -> None: ...
+
+global___RevealViewRequest = RevealViewRequest
+
+@typing.final
+class RevealViewResponse(google.protobuf.message.Message):
+    """RevealViewResponse answers RevealView."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SEALED_VIEW_FIELD_NUMBER: builtins.int
+    FACILITY_FIELD_NUMBER: builtins.int
+    sealed_view: builtins.bytes
+    """RevealViewResponse.sealed_view is what the facility lets stewards see, which only a steward's key opens."""
+    facility: builtins.str
+    """RevealViewResponse.facility is the facility that sealed it; the seal is bound to its name."""
+    def __init__(
+        self,
+        *,
+        sealed_view: builtins.bytes = ...,
+        facility: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["facility", b"facility", "sealed_view", b"sealed_view"]) -> None: ...
+
+global___RevealViewResponse = RevealViewResponse
+
+@typing.final
+class GetDashboardRequest(google.protobuf.message.Message):
+    """GetDashboardRequest asks how the queue does."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: builtins.int
+    days: builtins.int
+    """GetDashboardRequest.days is how far to look back, 1 to 365; 0 stands for 30."""
+    def __init__(
+        self,
+        *,
+        days: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["days", b"days"]) -> None: ...
+
+global___GetDashboardRequest = GetDashboardRequest
+
+@typing.final
+class DayCount(google.protobuf.message.Message):
+    """DayCount is what was done on one day."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: builtins.int
+    OPENED_FIELD_NUMBER: builtins.int
+    DECIDED_FIELD_NUMBER: builtins.int
+    day: builtins.str
+    """DayCount.day is the day in Thailand, as YYYY-MM-DD."""
+    opened: builtins.int
+    """DayCount.opened counts the tasks opened."""
+    decided: builtins.int
+    """DayCount.decided counts the tasks decided."""
+    def __init__(
+        self,
+        *,
+        day: builtins.str = ...,
+        opened: builtins.int = ...,
+        decided: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["day", b"day", "decided", b"decided", "opened", b"opened"]) -> None: ...
+
+global___DayCount = DayCount
+
+@typing.final
+class StewardCount(google.protobuf.message.Message):
+    """StewardCount is what one steward did."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STEWARD_FIELD_NUMBER: builtins.int
+    DECIDED_FIELD_NUMBER: builtins.int
+    UNDONE_FIELD_NUMBER: builtins.int
+    SECONDED_FIELD_NUMBER: builtins.int
+    AGREED_FIELD_NUMBER: builtins.int
+    steward: builtins.str
+    """StewardCount.steward is the steward's name."""
+    decided: builtins.int
+    """StewardCount.decided counts the verdicts."""
+    undone: builtins.int
+    """StewardCount.undone counts those of them that were taken back."""
+    seconded: builtins.int
+    """StewardCount.seconded counts tasks on which a second steward gave a verdict as well."""
+    agreed: builtins.int
+    """StewardCount.agreed counts those of them on which both said the same."""
+    def __init__(
+        self,
+        *,
+        steward: builtins.str = ...,
+        decided: builtins.int = ...,
+        undone: builtins.int = ...,
+        seconded: builtins.int = ...,
+        agreed: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agreed", b"agreed", "decided", b"decided", "seconded", b"seconded", "steward", b"steward", "undone", b"undone"]) -> None: ...
+
+global___StewardCount = StewardCount
+
+@typing.final
+class BandCount(google.protobuf.message.Message):
+    """BandCount is how tasks of one band of match weights were decided: what the model's weight was worth."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LEAST_FIELD_NUMBER: builtins.int
+    SAME_FIELD_NUMBER: builtins.int
+    DIFFERENT_FIELD_NUMBER: builtins.int
+    EXPECTED_FIELD_NUMBER: builtins.int
+    least: builtins.float
+    """BandCount.least is the least weight of the band, in bits; a band is 2 bits wide."""
+    same: builtins.int
+    """BandCount.same counts those decided as one person."""
+    different: builtins.int
+    """BandCount.different counts those decided as two."""
+    expected: builtins.float
+    """BandCount.expected is the sum of the probabilities that the model gave them."""
+    def __init__(
+        self,
+        *,
+        least: builtins.float = ...,
+        same: builtins.int = ...,
+        different: builtins.int = ...,
+        expected: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["different", b"different", "expected", b"expected", "least", b"least", "same", b"same"]) -> None: ...
+
+global___BandCount = BandCount
+
+@typing.final
+class FacilityCount(google.protobuf.message.Message):
+    """FacilityCount is how many tasks concern a facility."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FACILITY_FIELD_NUMBER: builtins.int
+    OPEN_FIELD_NUMBER: builtins.int
+    facility: builtins.str
+    """FacilityCount.facility is the facility."""
+    open: builtins.int
+    """FacilityCount.open counts open tasks, of those that were looked at."""
+    def __init__(
+        self,
+        *,
+        facility: builtins.str = ...,
+        open: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["facility", b"facility", "open", b"open"]) -> None: ...
+
+global___FacilityCount = FacilityCount
+
+@typing.final
+class GetDashboardResponse(google.protobuf.message.Message):
+    """GetDashboardResponse answers GetDashboard."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: builtins.int
+    DAYS_FIELD_NUMBER: builtins.int
+    STEWARDS_FIELD_NUMBER: builtins.int
+    BANDS_FIELD_NUMBER: builtins.int
+    FACILITIES_FIELD_NUMBER: builtins.int
+    MEDIAN_HOURS_FIELD_NUMBER: builtins.int
+    median_hours: builtins.float
+    """GetDashboardResponse.median_hours is the median time that a task waited for its verdict, in hours."""
+    @property
+    def counts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TaskCount]:
+        """GetDashboardResponse.counts are the tasks by kind and state."""
+
+    @property
+    def days(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___DayCount]:
+        """GetDashboardResponse.days are the days, the oldest first, without those on which nothing happened."""
+
+    @property
+    def stewards(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StewardCount]:
+        """GetDashboardResponse.stewards are the stewards, by name."""
+
+    @property
+    def bands(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BandCount]:
+        """GetDashboardResponse.bands are the bands, the lightest first, of the last 5000 tasks decided."""
+
+    @property
+    def facilities(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___FacilityCount]:
+        """GetDashboardResponse.facilities are the facilities with the most open tasks among the 2000 most valuable."""
+
+    def __init__(
+        self,
+        *,
+        counts: collections.abc.Iterable[global___TaskCount] | None = ...,
+        days: collections.abc.Iterable[global___DayCount] | None = ...,
+        stewards: collections.abc.Iterable[global___StewardCount] | None = ...,
+        bands: collections.abc.Iterable[global___BandCount] | None = ...,
+        facilities: collections.abc.Iterable[global___FacilityCount] | None = ...,
+        median_hours: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bands", b"bands", "counts", b"counts", "days", b"days", "facilities", b"facilities", "median_hours", b"median_hours", "stewards", b"stewards"]) -> None: ...
+
+global___GetDashboardResponse = GetDashboardResponse

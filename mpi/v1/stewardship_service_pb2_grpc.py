@@ -76,10 +76,60 @@ class StewardshipServiceStub(object):
                 request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.ListTasksRequest.SerializeToString,
                 response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.ListTasksResponse.FromString,
                 _registered_method=True)
+        self.CountTasks = channel.unary_unary(
+                '/mpi.v1.StewardshipService/CountTasks',
+                request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.CountTasksRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.CountTasksResponse.FromString,
+                _registered_method=True)
+        self.GetTask = channel.unary_unary(
+                '/mpi.v1.StewardshipService/GetTask',
+                request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.GetTaskRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.GetTaskResponse.FromString,
+                _registered_method=True)
+        self.ClaimTask = channel.unary_unary(
+                '/mpi.v1.StewardshipService/ClaimTask',
+                request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.ClaimTaskRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.ClaimTaskResponse.FromString,
+                _registered_method=True)
+        self.ReleaseTask = channel.unary_unary(
+                '/mpi.v1.StewardshipService/ReleaseTask',
+                request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.ReleaseTaskRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.ReleaseTaskResponse.FromString,
+                _registered_method=True)
+        self.AssignTask = channel.unary_unary(
+                '/mpi.v1.StewardshipService/AssignTask',
+                request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.AssignTaskRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.AssignTaskResponse.FromString,
+                _registered_method=True)
+        self.CommentTask = channel.unary_unary(
+                '/mpi.v1.StewardshipService/CommentTask',
+                request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.CommentTaskRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.CommentTaskResponse.FromString,
+                _registered_method=True)
         self.DecideTask = channel.unary_unary(
                 '/mpi.v1.StewardshipService/DecideTask',
                 request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.DecideTaskRequest.SerializeToString,
                 response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.DecideTaskResponse.FromString,
+                _registered_method=True)
+        self.DecideTasks = channel.unary_unary(
+                '/mpi.v1.StewardshipService/DecideTasks',
+                request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.DecideTasksRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.DecideTasksResponse.FromString,
+                _registered_method=True)
+        self.GetGraph = channel.unary_unary(
+                '/mpi.v1.StewardshipService/GetGraph',
+                request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.GetGraphRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.GetGraphResponse.FromString,
+                _registered_method=True)
+        self.RevealView = channel.unary_unary(
+                '/mpi.v1.StewardshipService/RevealView',
+                request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.RevealViewRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.RevealViewResponse.FromString,
+                _registered_method=True)
+        self.GetDashboard = channel.unary_unary(
+                '/mpi.v1.StewardshipService/GetDashboard',
+                request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardResponse.FromString,
                 _registered_method=True)
 
 
@@ -138,14 +188,85 @@ class StewardshipServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """ListTasks lists the possible links that wait for a person, the oldest first.
+        """ListTasks lists tasks, the most valuable first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTasks(self, request, context):
+        """CountTasks counts the tasks by kind and state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTask(self, request, context):
+        """GetTask shows one task with everything that a person needs to decide it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimTask(self, request, context):
+        """ClaimTask takes a task for a while, so that no other steward decides it meanwhile; again, and the while starts anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseTask(self, request, context):
+        """ReleaseTask gives a claimed task back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssignTask(self, request, context):
+        """AssignTask says whose work a task is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommentTask(self, request, context):
+        """CommentTask adds a remark to a task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DecideTask(self, request, context):
-        """DecideTask answers a task: one person, or two.
+        """DecideTask answers a task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideTasks(self, request, context):
+        """DecideTasks answers all tasks that a filter finds, one by one, or says which these are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGraph(self, request, context):
+        """GetGraph shows how the records of one or two identities are linked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevealView(self, request, context):
+        """RevealView hands out the sealed view of one record, which only a steward's own key opens. Every call leaves an
+        entry in the audit journal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDashboard(self, request, context):
+        """GetDashboard tells how the queue does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,10 +315,60 @@ def add_StewardshipServiceServicer_to_server(servicer, server):
                     request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.ListTasksRequest.FromString,
                     response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.ListTasksResponse.SerializeToString,
             ),
+            'CountTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTasks,
+                    request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.CountTasksRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.CountTasksResponse.SerializeToString,
+            ),
+            'GetTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTask,
+                    request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.GetTaskRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.GetTaskResponse.SerializeToString,
+            ),
+            'ClaimTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimTask,
+                    request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.ClaimTaskRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.ClaimTaskResponse.SerializeToString,
+            ),
+            'ReleaseTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseTask,
+                    request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.ReleaseTaskRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.ReleaseTaskResponse.SerializeToString,
+            ),
+            'AssignTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssignTask,
+                    request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.AssignTaskRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.AssignTaskResponse.SerializeToString,
+            ),
+            'CommentTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommentTask,
+                    request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.CommentTaskRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.CommentTaskResponse.SerializeToString,
+            ),
             'DecideTask': grpc.unary_unary_rpc_method_handler(
                     servicer.DecideTask,
                     request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.DecideTaskRequest.FromString,
                     response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.DecideTaskResponse.SerializeToString,
+            ),
+            'DecideTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideTasks,
+                    request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.DecideTasksRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.DecideTasksResponse.SerializeToString,
+            ),
+            'GetGraph': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGraph,
+                    request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.GetGraphRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.GetGraphResponse.SerializeToString,
+            ),
+            'RevealView': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevealView,
+                    request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.RevealViewRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.RevealViewResponse.SerializeToString,
+            ),
+            'GetDashboard': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDashboard,
+                    request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -429,6 +600,168 @@ class StewardshipService(object):
             _registered_method=True)
 
     @staticmethod
+    def CountTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.StewardshipService/CountTasks',
+            mpi_dot_v1_dot_stewardship__service__pb2.CountTasksRequest.SerializeToString,
+            mpi_dot_v1_dot_stewardship__service__pb2.CountTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.StewardshipService/GetTask',
+            mpi_dot_v1_dot_stewardship__service__pb2.GetTaskRequest.SerializeToString,
+            mpi_dot_v1_dot_stewardship__service__pb2.GetTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.StewardshipService/ClaimTask',
+            mpi_dot_v1_dot_stewardship__service__pb2.ClaimTaskRequest.SerializeToString,
+            mpi_dot_v1_dot_stewardship__service__pb2.ClaimTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.StewardshipService/ReleaseTask',
+            mpi_dot_v1_dot_stewardship__service__pb2.ReleaseTaskRequest.SerializeToString,
+            mpi_dot_v1_dot_stewardship__service__pb2.ReleaseTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssignTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.StewardshipService/AssignTask',
+            mpi_dot_v1_dot_stewardship__service__pb2.AssignTaskRequest.SerializeToString,
+            mpi_dot_v1_dot_stewardship__service__pb2.AssignTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommentTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.StewardshipService/CommentTask',
+            mpi_dot_v1_dot_stewardship__service__pb2.CommentTaskRequest.SerializeToString,
+            mpi_dot_v1_dot_stewardship__service__pb2.CommentTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DecideTask(request,
             target,
             options=(),
@@ -445,6 +778,114 @@ class StewardshipService(object):
             '/mpi.v1.StewardshipService/DecideTask',
             mpi_dot_v1_dot_stewardship__service__pb2.DecideTaskRequest.SerializeToString,
             mpi_dot_v1_dot_stewardship__service__pb2.DecideTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.StewardshipService/DecideTasks',
+            mpi_dot_v1_dot_stewardship__service__pb2.DecideTasksRequest.SerializeToString,
+            mpi_dot_v1_dot_stewardship__service__pb2.DecideTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGraph(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.StewardshipService/GetGraph',
+            mpi_dot_v1_dot_stewardship__service__pb2.GetGraphRequest.SerializeToString,
+            mpi_dot_v1_dot_stewardship__service__pb2.GetGraphResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevealView(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.StewardshipService/RevealView',
+            mpi_dot_v1_dot_stewardship__service__pb2.RevealViewRequest.SerializeToString,
+            mpi_dot_v1_dot_stewardship__service__pb2.RevealViewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDashboard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.StewardshipService/GetDashboard',
+            mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardRequest.SerializeToString,
+            mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardResponse.FromString,
             options,
             channel_credentials,
             insecure,
