@@ -31,7 +31,8 @@ from mpi.domain.identifiers import IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Decision, Identity, IdentityView, MatchCandidate, Registration, Regrouped, Undone
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
-from mpi.domain.review import HeldTask
+from mpi.domain.review import TaskFilter, Verdict
+from mpi.domain.task_detail import Decided, ListedTask
 from mpi.errors import ConfigInvalid, MpiError, RecordRejected, ServiceUnavailable
 from mpi.v1 import consent_service_pb2 as consent_pb2
 from mpi.v1 import (
@@ -45,7 +46,7 @@ from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
-from mpi.wire import consent, convert, stewardship
+from mpi.wire import consent, convert, review, stewardship
 from mpi.wire.status import from_wire
 
 __all__ = [
@@ -410,22 +411,36 @@ class Client:
         response = self._call(self._stewardship.ListChanges, request)
         return [stewardship.change_from_proto(change) for change in response.changes]
 
-    def tasks(self, after: int = 0, limit: int = 100) -> list[HeldTask]:
-        """List the possible links that wait for a person, the oldest first."""
-        request = stewardship_pb2.ListTasksRequest(after=after, limit=limit)
+    def tasks(
+        self, meant: TaskFilter | None = None, cursor: bytes = b"", limit: int = 50
+    ) -> tuple[list[ListedTask], bytes]:
+        """List tasks, the most valuable first; gives them and the cursor of the next page, empty after the last."""
+        wanted = None if meant is None else review.filter_to_proto(meant)
+        request = stewardship_pb2.ListTasksRequest(filter=wanted, cursor=cursor, limit=limit)
         response = self._call(self._stewardship.ListTasks, request)
-        return [stewardship.task_from_proto(task) for task in response.tasks]
+        return [review.task_from_proto(task) for task in response.tasks], response.cursor
 
-    def decide(self, task: int, *, same: bool) -> Regrouped:
-        """Answer a task: one person, or two.
+    def claim(self, task: int = 0) -> ListedTask:
+        """Hold a task for a while, or without a number the most valuable one that is free.
+
+        Raises:
+            NotFound: there is no such task, or none is free.
+            Conflict: another steward has it, or it is decided.
+        """
+        request = stewardship_pb2.ClaimTaskRequest(number=task)
+        return review.task_from_proto(self._call(self._stewardship.ClaimTask, request).task)
+
+    def decide(self, task: int, verdict: Verdict, reason: str = "", text: str = "") -> Decided:
+        """Answer a task.
 
         Raises:
             NotFound: there is no such task.
-            Conflict: it was answered already, or other decisions forbid this one.
+            Conflict: it was answered already, another steward has it, or other decisions forbid this one.
         """
-        verdict = stewardship_pb2.VERDICT_SAME if same else stewardship_pb2.VERDICT_DIFFERENT
-        request = stewardship_pb2.DecideTaskRequest(number=task, verdict=verdict)
-        return stewardship.regrouped_from_proto(self._call(self._stewardship.DecideTask, request).regrouped)
+        request = stewardship_pb2.DecideTaskRequest(
+            number=task, verdict=review.VERDICTS[verdict], reason=reason, text=text
+        )
+        return review.decided_from_proto(self._call(self._stewardship.DecideTask, request))
 
     def give_consent(
         self,

@@ -111,6 +111,7 @@ class ServerConfig:
         metrics: address and port of the figures for Prometheus; None serves none.
         policy: file of the policy of disclosure; None for the one that is shipped.
         limits: limits of every client's lookups.
+        confirm_records: records of an identity from which on two stewards have to agree that it grows.
     """
 
     store: StoreConfig
@@ -120,10 +121,13 @@ class ServerConfig:
     metrics: str | None = None
     policy: Path | None = None
     limits: Limits = Limits()
+    confirm_records: int = 10
 
 
+_FEWEST_CONFIRMED = 2
 _KEYS = {
     "audit",
+    "confirm_records",
     "limits",
     "listen",
     "metrics",
@@ -165,6 +169,7 @@ def load_config(data: Path, path: Path | None, *, listen: str | None = None, ins
         metrics=_metrics(table.get("metrics")),
         policy=_policy(table.get("policy"), base),
         limits=_limits(table.get("limits", {})),
+        confirm_records=_confirm_records(table.get("confirm_records", 10)),
     )
 
 
@@ -285,6 +290,12 @@ def _policy(value: Any, base: Path) -> Path | None:
     if value is not None and not isinstance(value, str):
         raise ConfigInvalid("policy", "is the path of a file")
     return base / value if value else None
+
+
+def _confirm_records(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < _FEWEST_CONFIRMED:
+        raise ConfigInvalid("confirm_records", f"is a number of at least {_FEWEST_CONFIRMED}")
+    return value
 
 
 def _limits(table: Any) -> Limits:

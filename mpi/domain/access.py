@@ -56,7 +56,19 @@ ALLOWED = {
     "/mpi.v1.StewardshipService/Undo": _STEWARDS,
     "/mpi.v1.StewardshipService/ListChanges": frozenset({Role.STEWARD, Role.AUDITOR, Role.PRIVACY_OFFICER}),
     "/mpi.v1.StewardshipService/ListTasks": _STEWARDS,
+    "/mpi.v1.StewardshipService/CountTasks": _STEWARDS,
+    "/mpi.v1.StewardshipService/GetTask": _STEWARDS,
+    "/mpi.v1.StewardshipService/ClaimTask": _STEWARDS,
+    "/mpi.v1.StewardshipService/ReleaseTask": _STEWARDS,
+    "/mpi.v1.StewardshipService/AssignTask": _STEWARDS,
+    "/mpi.v1.StewardshipService/CommentTask": _STEWARDS,
     "/mpi.v1.StewardshipService/DecideTask": _STEWARDS,
+    "/mpi.v1.StewardshipService/DecideTasks": _STEWARDS,
+    "/mpi.v1.StewardshipService/GetGraph": _STEWARDS,
+    "/mpi.v1.StewardshipService/RevealView": _STEWARDS,
+    "/mpi.v1.StewardshipService/GetDashboard": _STEWARDS,
+    "/mpi.v1.QuestionService/ListQuestions": _FACILITIES,
+    "/mpi.v1.QuestionService/AnswerQuestion": _FACILITIES,
 }
 """Roles that may make each call. A call that is not listed nobody may make; the insecure caller may make every one."""
 

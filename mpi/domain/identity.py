@@ -52,19 +52,19 @@ class Member:
     Attributes:
         record: its number in the store.
         location: where it is.
-        sealed_view: masked display fields that only a steward's key opens; empty where nothing is revealed.
+        has_sealed_view: whether the facility lets stewards see something of it.
         registered: revision that brought its content.
     """
 
     record: int
     location: Location
-    sealed_view: bytes
+    has_sealed_view: bool
     registered: int
 
     @classmethod
     def of(cls, number: int, registered: int, record: EncodedRecord) -> Member:
         """Take from a record what a steward may see."""
-        return cls(number, Location(record.facility, record.pointer), record.sealed_view, registered)
+        return cls(number, Location(record.facility, record.pointer), bool(record.sealed_view), registered)
 
 
 @dataclass(frozen=True, slots=True)

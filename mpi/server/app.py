@@ -36,10 +36,9 @@ from mpi.server.servicers import (
     Pseudonyms,
     Registry,
     RegistryServicer,
-    Stewardship,
-    StewardshipServicer,
     Writer,
 )
+from mpi.server.stewards import Questions, QuestionServicer, Review, Stewardship, StewardshipServicer
 from mpi.server.tls import Revocation
 from mpi.server.tls import credentials as server_credentials
 from mpi.v1 import (
@@ -49,6 +48,8 @@ from mpi.v1 import (
     locator_service_pb2_grpc,
     privacy_service_pb2,
     privacy_service_pb2_grpc,
+    question_service_pb2,
+    question_service_pb2_grpc,
     registry_service_pb2,
     registry_service_pb2_grpc,
     stewardship_service_pb2,
@@ -80,6 +81,7 @@ _SERVICES = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     locator_service_pb2.DESCRIPTOR.services_by_name["LocatorService"].full_name,
     stewardship_service_pb2.DESCRIPTOR.services_by_name["StewardshipService"].full_name,
+    question_service_pb2.DESCRIPTOR.services_by_name["QuestionService"].full_name,
     privacy_service_pb2.DESCRIPTOR.services_by_name["PrivacyService"].full_name,
     consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"].full_name,
 )
@@ -103,6 +105,8 @@ class Application:
     history: History
     matcher: Matcher
     stewardship: Stewardship
+    review: Review
+    questions: Questions
     consents: Consents
     privacy: Privacy
     pseudonyms: Pseudonyms
@@ -149,7 +153,10 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
         LocatorServicer(*use_cases, application.guard, writer, pool), server
     )
     stewardship_service_pb2_grpc.add_StewardshipServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        StewardshipServicer(application.stewardship, writer, pool), server
+        StewardshipServicer(application.stewardship, application.review, writer, pool), server
+    )
+    question_service_pb2_grpc.add_QuestionServiceServicer_to_server(  # type: ignore[no-untyped-call]
+        QuestionServicer(application.questions, writer, pool), server
     )
     consent_service_pb2_grpc.add_ConsentServiceServicer_to_server(  # type: ignore[no-untyped-call]
         ConsentServicer(application.consents, writer, pool), server

@@ -26,7 +26,9 @@ from mpi.service.keys import open_service_keys
 from mpi.service.matching import Matcher, Matching
 from mpi.service.policy import load_policy
 from mpi.service.pseudonyms import Pseudonyms
+from mpi.service.questions import Questions
 from mpi.service.registration import Registry
+from mpi.service.review import Review
 from mpi.service.stewardship import Stewardship
 from mpi.store.sql import Store, open_postgres, open_sqlite
 
@@ -112,6 +114,7 @@ def application(config: ServerConfig) -> Iterator[Application]:
             raise IndexCorrupt("the index is ahead of the store, as after a restored backup; run `mpi index rebuild`")
         guard = Guard(config.limits)
         disclosure = Disclosure(gateway, index, store, policy, rules.model.digest)
+        review = Review(store, index, matching, rules, policy, config.confirm_records)
         registry = Registry(gateway, store, index, matching, rules.model.digest)
         with (
             closing(Follower(index, store)),
@@ -126,6 +129,8 @@ def application(config: ServerConfig) -> Iterator[Application]:
                 history=History(store),
                 matcher=Matcher(gateway, index, matching, disclosure),
                 stewardship=Stewardship(store, index, rules.model.digest),
+                review=review,
+                questions=Questions(store, review),
                 consents=Consents(gateway, store, index, policy, rules.model.digest),
                 privacy=disclosure,
                 pseudonyms=Pseudonyms(secret),

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
 from mpi.domain.access import Caller, Role
-from mpi.domain.changes import Change, Selection
 from mpi.domain.consent import Asking, Consent, Opening, OpeningStatus
 from mpi.domain.identifiers import EnterpriseId, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import (
     Decision,
     Identity,
-    IdentityView,
     MatchCandidate,
     Registration,
-    Regrouped,
-    Undone,
 )
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
-from mpi.domain.review import HeldTask
 from mpi.errors import AccessDenied, IndexBehind, Reason, RecordRejected, ServiceUnavailable
 from mpi.server.accounts import ACCOUNT
 from mpi.server.interceptors import CALLER, Context
@@ -37,12 +31,10 @@ from mpi.v1 import (
     privacy_service_pb2_grpc,
     record_pb2,
     registry_service_pb2_grpc,
-    stewardship_service_pb2_grpc,
 )
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.v1 import registry_service_pb2 as registry_pb2
-from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
 from mpi.wire import consent, convert, stewardship
 
 WAITING_BATCHES = 64
@@ -103,37 +95,6 @@ class History(Protocol):
 
     def locate_at(self, key: LocateKey, revision: int) -> tuple[Identity, ...]:
         """Find the identity that a key belonged to after a revision."""
-
-
-class Stewardship(Protocol):
-    """Changes identities by people's decisions, shows what was decided, and takes it back."""
-
-    def identity(self, eid: str, as_of: int | datetime | None) -> tuple[IdentityView, int]:
-        """Show an identity as it is or was, and the revision that this is."""
-
-    def link(self, record: int, other: int, actor: str, request: str) -> Regrouped:
-        """Say that two records are of one person."""
-
-    def unlink(self, record: int, actor: str, request: str) -> Regrouped:
-        """Say that a record is not of its identity's person."""
-
-    def merge(self, eid: str, other: str, actor: str, request: str) -> Regrouped:
-        """Say that two identities are one person."""
-
-    def split(self, eid: str, parts: Sequence[Collection[int]], actor: str, request: str) -> Regrouped:
-        """Say that an identity was several persons."""
-
-    def undo(self, selection: Selection, actor: str, request: str, *, preview: bool, keep_later: bool) -> Undone:
-        """Take changes back, or say what that would do."""
-
-    def changes(self, selection: Selection, after: int, most: int) -> tuple[list[Change], int]:
-        """Read the log, and the newest revision."""
-
-    def tasks(self, after: int, most: int) -> list[HeldTask]:
-        """List what waits for a person."""
-
-    def decide(self, number: int, *, same: bool, actor: str, request: str) -> Regrouped:
-        """Answer a task."""
 
 
 class Pseudonyms(Protocol):
@@ -439,94 +400,6 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         return revision
 
 
-class StewardshipServicer(stewardship_service_pb2_grpc.StewardshipServiceServicer):
-    """Takes stewards' decisions. They write on the registry's thread, for the store takes one writer at a time."""
-
-    def __init__(self, stewardship: Stewardship, writer: Writer, pool: Executor) -> None:
-        self._stewardship = stewardship
-        self._writer = writer
-        self._pool = pool
-
-    async def GetIdentity(
-        self, request: stewardship_pb2.GetIdentityRequest, context: Context
-    ) -> stewardship_pb2.GetIdentityResponse:
-        """Show an identity, as it is or as it was."""
-        eid, as_of = convert.eid_from_proto(request.eid, "eid"), stewardship.as_of_from_proto(request)
-        view, revision = await self._read(partial(self._stewardship.identity, eid, as_of))
-        return stewardship_pb2.GetIdentityResponse(identity=stewardship.view_to_proto(view), revision=revision)
-
-    async def Link(self, request: stewardship_pb2.LinkRequest, context: Context) -> stewardship_pb2.LinkResponse:
-        """Say that two records are of one person."""
-        one, other = (stewardship.check_number(number, "record") for number in (request.record, request.other))
-        done = await self._writer.run(partial(self._stewardship.link, one, other, *_signed()))
-        return stewardship_pb2.LinkResponse(regrouped=stewardship.regrouped_to_proto(done))
-
-    async def Unlink(self, request: stewardship_pb2.UnlinkRequest, context: Context) -> stewardship_pb2.UnlinkResponse:
-        """Say that a record is not of its identity's person."""
-        record = stewardship.check_number(request.record, "record")
-        done = await self._writer.run(partial(self._stewardship.unlink, record, *_signed()))
-        return stewardship_pb2.UnlinkResponse(regrouped=stewardship.regrouped_to_proto(done))
-
-    async def Merge(self, request: stewardship_pb2.MergeRequest, context: Context) -> stewardship_pb2.MergeResponse:
-        """Say that two identities are one person."""
-        eid, other = convert.eid_from_proto(request.eid, "eid"), convert.eid_from_proto(request.other, "other")
-        done = await self._writer.run(partial(self._stewardship.merge, eid, other, *_signed()))
-        return stewardship_pb2.MergeResponse(regrouped=stewardship.regrouped_to_proto(done))
-
-    async def Split(self, request: stewardship_pb2.SplitRequest, context: Context) -> stewardship_pb2.SplitResponse:
-        """Say that an identity was several persons."""
-        eid = convert.eid_from_proto(request.eid, "eid")
-        parts = [list(part.records) for part in convert.check_batch(request.parts, "parts")]
-        done = await self._writer.run(partial(self._stewardship.split, eid, parts, *_signed()))
-        return stewardship_pb2.SplitResponse(regrouped=stewardship.regrouped_to_proto(done))
-
-    async def Undo(self, request: stewardship_pb2.UndoRequest, context: Context) -> stewardship_pb2.UndoResponse:
-        """Take changes back, or say what that would do."""
-        selection = stewardship.selection_from_proto(request.selection)
-        work = partial(
-            self._stewardship.undo,
-            selection,
-            *_signed(),
-            preview=request.preview,
-            keep_later=request.keep_later,
-        )
-        done = await (self._read(work) if request.preview else self._writer.run(work))
-        return stewardship.undone_to_proto(done)
-
-    async def ListChanges(
-        self, request: stewardship_pb2.ListChangesRequest, context: Context
-    ) -> stewardship_pb2.ListChangesResponse:
-        """Read the log of changes."""
-        selection = stewardship.selection_from_proto(request.selection)
-        after, most = stewardship.check_number(request.after, "after"), stewardship.entries_from_proto(request.limit)
-        changes, revision = await self._read(partial(self._stewardship.changes, selection, after, most))
-        entries = [stewardship.change_to_proto(change) for change in changes]
-        return stewardship_pb2.ListChangesResponse(changes=entries, revision=revision)
-
-    async def ListTasks(
-        self, request: stewardship_pb2.ListTasksRequest, context: Context
-    ) -> stewardship_pb2.ListTasksResponse:
-        """List the possible links that wait for a person."""
-        after, most = stewardship.check_number(request.after, "after"), stewardship.entries_from_proto(request.limit)
-        tasks = await self._read(partial(self._stewardship.tasks, after, most))
-        return stewardship_pb2.ListTasksResponse(tasks=[stewardship.task_to_proto(task) for task in tasks])
-
-    async def DecideTask(
-        self, request: stewardship_pb2.DecideTaskRequest, context: Context
-    ) -> stewardship_pb2.DecideTaskResponse:
-        """Answer a task."""
-        number, same = (
-            stewardship.check_number(request.number, "number"),
-            stewardship.verdict_from_proto(request.verdict),
-        )
-        actor, name = _signed()
-        done = await self._writer.run(partial(self._stewardship.decide, number, same=same, actor=actor, request=name))
-        return stewardship_pb2.DecideTaskResponse(regrouped=stewardship.regrouped_to_proto(done))
-
-    async def _read(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-
-
 class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
     """Keeps what citizens say about who may locate their records."""
 
@@ -540,7 +413,7 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
         work = partial(
             self._consents.give,
             *consent.said_from_proto(request),
-            *_signed(),
+            *signed(),
             once=request.once,
             sensitive=request.includes_sensitive,
             reference=request.reference,
@@ -550,7 +423,7 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
     async def Withdraw(self, request: consent_pb2.WithdrawRequest, context: Context) -> consent_pb2.WithdrawResponse:
         """Keep an objection."""
         said = consent.said_from_proto(request)
-        work = partial(self._consents.withdraw, *said, *_signed(), reference=request.reference)
+        work = partial(self._consents.withdraw, *said, *signed(), reference=request.reference)
         return consent_pb2.WithdrawResponse(revision=convert.revision_to_token(await self._writer.run(work)))
 
     async def List(self, request: consent_pb2.ListRequest, context: Context) -> consent_pb2.ListResponse:
@@ -585,11 +458,11 @@ class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
         """Judge one."""
         number = stewardship.check_number(request.number, "number")
         status = consent.judgement_from_proto(request.judgement)
-        await self._writer.run(partial(self._privacy.judge, number, status, *_signed()))
+        await self._writer.run(partial(self._privacy.judge, number, status, *signed()))
         return privacy_pb2.JudgeOpeningResponse()
 
 
-def _signed() -> tuple[str, str]:
+def signed() -> tuple[str, str]:
     """Who calls, and the name of the call, which is the same in the log of changes and in the audit journal."""
     return CALLER.get().urn, ACCOUNT.get().request
 

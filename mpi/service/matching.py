@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from mpi.domain.consent import Asking
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken
 from mpi.domain.identity import Decision, MatchCandidate
 from mpi.domain.record import EncodedDemographics, EncodedRecord
+from mpi.domain.review import priority_of
 from mpi.index.lmdb_index import Index, Member, MemberEncoding
 from mpi.index.sealing import Numbers
 from mpi.linkage.comparison import Vectors, similarities
@@ -44,6 +46,14 @@ class Held(Protocol):
 
     def members(self, eid: str) -> Sequence[Member]:
         """Members of an identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What two records say of each other: the score, and the greatest similarity by channel of a shared bucket."""
+
+    score: Score
+    similarity: Mapping[str, float]
 
 
 class Matching:
@@ -101,27 +111,42 @@ class Matching:
             ours: records of one identity, re-keyed by the gateway.
             theirs: records of the other one.
         """
-        if self._parted(ours, theirs):
+        if self.parting(ours, theirs):
             return -math.inf
-        return sum(self._bits(one.encodings(), other.encodings()) for one in ours for other in theirs)
+        return sum(self.weight(one, other) for one in ours for other in theirs)
 
-    def _bits(self, ours: Sequence[EncodedDemographics], theirs: Sequence[EncodedDemographics]) -> float:
-        """Weight of two records; those that would never have met count as strangers."""
-        epochs = {each.key_epoch: each for each in ours}
-        other = next((each for each in theirs if each.key_epoch in epochs), None)
-        if other is None:
+    def weight(self, one: EncodedRecord, other: EncodedRecord) -> float:
+        """Match weight of two records, bits; those that would never have met count as strangers."""
+        found = self.compared(one, other)
+        if found is None:
             return 0.0  # nothing can be said
+        near = any(s >= self._least[name] for name, s in found.similarity.items() if name in self._channels)
+        return found.score.weight if near or self._share_number(found.score) else self._model.decision.strangers
+
+    def priority(self, weight: float, records: int) -> int:
+        """Value of a person's answer about a pair of this weight, see `mpi.domain.review.priority_of`."""
+        return priority_of(self._model.calibration.probability(weight), records)
+
+    def carries(self, score: Score) -> bool:
+        """Say whether a pair would carry a link by itself."""
+        return bool(self._decider.ground(score))
+
+    def compared(self, ours: EncodedRecord, theirs: EncodedRecord) -> Compared | None:
+        """Weigh two records, re-keyed by the gateway, as registration would; None without a key epoch in common."""
+        epochs = {each.key_epoch: each for each in ours.encodings()}
+        other = next((each for each in theirs.encodings() if each.key_epoch in epochs), None)
+        if other is None:
+            return None
         one = epochs[other.key_epoch]
         similarity = _similarity(one, other)
         left, right = _features(one), _features(other)
         score = weigh(self._model, left, right, similarity, self._confirming)
         if self._confirming and self._unconfirmed(score):
             score = weigh(self._model, left, right, similarity)
-        near = any(share >= self._least[name] for name, share in similarity.items() if name in self._channels)
-        return score.weight if near or self._share_number(score) else self._model.decision.strangers
+        return Compared(score, similarity)
 
-    def _parted(self, ours: Sequence[EncodedRecord], theirs: Sequence[EncodedRecord]) -> bool:
-        """Say whether both have a number of which a person has only one, and none in common, under some epoch."""
+    def parting(self, ours: Sequence[EncodedRecord], theirs: Sequence[EncodedRecord]) -> str:
+        """Name the kind of number, of which a person has only one, that both have and none in common; "" for none."""
         for kind in self._model.decision.veto:
             agreed = [
                 not left[epoch].isdisjoint(right[epoch])
@@ -129,8 +154,8 @@ class Matching:
                 for epoch in left.keys() & right.keys()
             ]
             if agreed and not any(agreed):
-                return True
-        return False
+                return kind.value
+        return ""
 
     def _share_number(self, score: Score) -> bool:
         return any(score.agrees(kind) for kind in self._finding)

@@ -185,7 +185,8 @@ class Registry:
         best = outcome.candidate
         if best is None or outcome.decision is Decision.NEW:
             return None
-        return replace(task, rival=best.eid, weight=best.score.weight)
+        priority = self._matching.priority(best.score.weight, best.members + 1)
+        return replace(task, rival=best.eid, weight=best.score.weight, priority=priority)
 
     def _arrive(self, record: EncodedRecord) -> _Arrived | RecordRejected:
         refusal = self._gateway.refusal(record)
@@ -238,7 +239,10 @@ class Registry:
         batch.join(eid, outcome.joined, item.record.facility)
         for doubt in outcome.doubts:
             doubted = doubt.candidate
-            batch.ask(ReviewTask(number, eid, doubted.eid, doubted.score.weight, doubt.why), TaskStatus.OPEN)
+            records = doubted.members + len(batch.held.members(eid))
+            priority = self._matching.priority(doubted.score.weight, records)
+            task = ReviewTask(number, eid, doubted.eid, doubted.score.weight, doubt.why, priority)
+            batch.ask(task, TaskStatus.OPEN)
         if full and outcome.decision is not Decision.LINK:
             batch.ask(ReviewTask(number, eid, "", None, BUCKET_FULL), TaskStatus.WAITING)
             batch.full |= full

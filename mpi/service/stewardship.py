@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mpi.domain import changes as changes_of
-from mpi.domain.changes import Bond, Cause, Change, Regrouping, Selection
+from mpi.domain.changes import Cause, Change, Regrouping, Selection
 from mpi.domain.grouping import Grouping
 from mpi.domain.identity import IdentityView, Regrouped, Undone
-from mpi.domain.review import HeldTask, TaskStatus
+from mpi.domain.review import Remark, RemarkKind
 from mpi.errors import Conflict, InputRejected, NotFound
 from mpi.index.lmdb_index import Index, Member
 from mpi.index.projector import bring_up, project
@@ -85,42 +85,6 @@ class Stewardship:
         """Say that an identity was several persons; raises as `Grouping.split` does."""
         return self._operate((eid,), (), actor, request, lambda held: held.split(eid, parts))
 
-    def tasks(self, after: int, most: int) -> list[HeldTask]:
-        """List the possible links that wait for a person, the oldest first."""
-        with self._store.reading() as reading:
-            return reading.tasks(TaskStatus.OPEN, after, most)
-
-    def decide(self, number: int, *, same: bool, actor: str, request: str) -> Regrouped:
-        """Answer a task: link the record with the identity that it may belong to, or keep them apart.
-
-        Raises:
-            NotFound: there is no such task, or what it is about is no longer held.
-            Conflict: it has been answered, or other decisions forbid this one.
-        """
-        with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
-            bring_up(self._index, transaction)
-            held = transaction.task(number)
-            if held is None:
-                raise NotFound("there is no such task")
-            if held.status is not TaskStatus.OPEN:
-                raise Conflict("the task is no longer open")
-            task = held.task
-            grouping = transaction.grouping([task.rival], [task.record])
-            rivals = [each for each in grouping.members(grouping.resolve(task.rival)) if each != task.record]
-            if not rivals:
-                raise NotFound("no such identity is held")
-            transaction.close_task(number, TaskStatus.SAME if same else TaskStatus.DIFFERENT)
-            bonds = [grouping.bond(task.record, each) for each in rivals]
-            said = bonds[0] is Bond.MUST if same else set(bonds) == {Bond.CANNOT}
-            if said and task.record in grouping.eids:
-                eids = {grouping.eids[each] for each in (task.record, *rivals)}
-                return Regrouped(tuple(sorted(eids)), transaction.revision)  # said already, in another way
-            event = grouping.link(task.record, rivals[0]) if same else grouping.keep_apart(task.record, task.rival)
-            done = _regroup(transaction, grouping, event, [task.record, *rivals])
-            made = transaction.changes_made
-        project(self._index, made)
-        return done
-
     def changes(self, selection: Selection, after: int, most: int) -> tuple[list[Change], int]:
         """Read the log: the changes that are meant after a revision, the oldest first, and the newest revision."""
         with self._store.reading() as reading:
@@ -165,6 +129,8 @@ class Stewardship:
             for event in plan.events:
                 transaction.regroup(event)
                 touched.apply(0, event)
+                for task in transaction.reopen(event.undone, transaction.revision):
+                    transaction.remark(task, Remark(RemarkKind.UNDONE, actor))
             _keep_objections(transaction, before, touched)
             done = self._undone(plan, request, transaction.revision)
             made = transaction.changes_made
@@ -183,7 +149,7 @@ class Stewardship:
             bring_up(self._index, transaction)
             grouping = transaction.grouping(eids, records)
             touched = {*records, *(number for eid in eids for number in grouping.members(grouping.resolve(eid)))}
-            done = _regroup(transaction, grouping, operation(grouping), touched)
+            done = regroup(transaction, grouping, operation(grouping), touched)
             made = transaction.changes_made
         project(self._index, made)
         return done
@@ -223,7 +189,15 @@ class Stewardship:
         return Undone(len(plan.events), tuple(plan.left), plan.identities, plan.look_ups, plan.tasks, request, revision)
 
 
-def _regroup(transaction: Transaction, grouping: Grouping, event: Regrouping, records: Collection[int]) -> Regrouped:
+def regroup(transaction: Transaction, grouping: Grouping, event: Regrouping, records: Collection[int]) -> Regrouped:
+    """Carry a person's decision out in a transaction.
+
+    Args:
+        transaction: where it is written.
+        grouping: what it changes, whole identities at a time.
+        event: the change.
+        records: numbers of the records concerned.
+    """
     before = dict(grouping.eids)
     transaction.regroup(event)
     change = transaction.revision

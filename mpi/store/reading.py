@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Select, Table, func, or_, select
 
@@ -17,16 +17,12 @@ from mpi.domain.consent import Consent, Opening, OpeningStatus, Subject
 from mpi.domain.grouping import Grouping
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedRecord
-from mpi.domain.review import HeldTask, TaskStatus
+from mpi.domain.review import TaskStatus
 from mpi.store import schema
 from mpi.store.consent_packing import pack_subject, unpack_consents
-from mpi.store.event_packing import unpack_outer, unpack_placement, unpack_task
+from mpi.store.event_packing import unpack_outer, unpack_placement
 from mpi.store.packing import unpack_record
-from mpi.store.sealing import Sealing
-
-ROWS_PER_QUERY = 2500
-"""Most values in one list of a statement; a batch of records with two names each fits into one."""
-Value = TypeVar("Value")
+from mpi.store.task_reading import ROWS_PER_QUERY, TaskReading, naive, parts
 
 CHANGES_PER_READ = 500
 LINEAGE = "lineage"
@@ -70,12 +66,8 @@ class LiveRecord:
     record: EncodedRecord
 
 
-class Reading:
+class Reading(TaskReading):
     """What can be read of one snapshot."""
-
-    def __init__(self, connection: Connection, sealing: Sealing) -> None:
-        self._connection = connection
-        self._sealing = sealing
 
     def head(self) -> int:
         """Revision of the newest change, 0 when there is none."""
@@ -83,7 +75,7 @@ class Reading:
 
     def revision_at(self, moment: datetime) -> int:
         """Revision that the store had at a time, 0 before the first change."""
-        cause = select(func.max(schema.cause.c.id)).where(schema.cause.c.at <= _naive(moment)).scalar_subquery()
+        cause = select(func.max(schema.cause.c.id)).where(schema.cause.c.at <= naive(moment)).scalar_subquery()
         # Causes are numbered in the order of commits, so the newest one has the newest change.
         return int(
             self._connection.scalar(select(func.max(schema.change.c.revision)).where(schema.change.c.cause == cause))
@@ -97,7 +89,7 @@ class Reading:
     def find(self, refs: Sequence[bytes]) -> dict[bytes, StoredRecord]:
         """Find records by their refs, retracted ones included."""
         table, found = schema.record, {}
-        for part in _parts(refs, ROWS_PER_QUERY):
+        for part in parts(refs, ROWS_PER_QUERY):
             # The name under the epoch of today is asked for last: where two records claim a name, it has the say.
             for name in (table.c.earlier_ref, table.c.ref):
                 rows = self._connection.execute(
@@ -116,14 +108,6 @@ class Reading:
             select(func.count()).select_from(schema.task).where(schema.task.c.status == TaskStatus.OPEN)
         )
         return int(row[0]), int(row[1]), int(tasks or 0)
-
-    def count_tasks(self) -> dict[TaskStatus, int]:
-        """Count the tasks that are open, and those that wait for a full bucket."""
-        status = schema.task.c.status
-        counted = (TaskStatus.OPEN, TaskStatus.WAITING)
-        rows = self._connection.execute(select(status, func.count()).where(status.in_(counted)).group_by(status))
-        found = {TaskStatus(name): int(count) for name, count in rows}
-        return {each: found.get(each, 0) for each in counted}
 
     def highest_number(self) -> int:
         """The greatest number that a record was given, 0 for none."""
@@ -148,7 +132,7 @@ class Reading:
     def content(self, numbers: Collection[int]) -> dict[int, EncodedRecord]:
         """Read the present content of records that are held or were retracted."""
         found = {}
-        for part in _parts(sorted(numbers), ROWS_PER_QUERY):
+        for part in parts(sorted(numbers), ROWS_PER_QUERY):
             table = schema.record
             rows = self._connection.execute(
                 select(table.c.number, table.c.content).where(table.c.number.in_(part), table.c.payload.is_not(None))
@@ -161,7 +145,7 @@ class Reading:
     def contents(self, revisions: Collection[int]) -> dict[int, Content]:
         """Read what was registered at these revisions; contents of erased records are left out."""
         found: dict[int, Content] = {}
-        for part in _parts(sorted(revisions), CHANGES_PER_READ):
+        for part in parts(sorted(revisions), CHANGES_PER_READ):
             rows = self._connection.execute(
                 select(schema.change.c.revision, schema.change.c.payload).where(schema.change.c.revision.in_(part))
             ).all()
@@ -210,7 +194,7 @@ class Reading:
             held.hold(number, eid, content)
         for (first, second), kind in bonds.items():
             held.bind(first, second, kind)
-        for part in _parts(sorted(wanted), ROWS_PER_QUERY):
+        for part in parts(sorted(wanted), ROWS_PER_QUERY):
             rows = self._connection.execute(select(schema.parting).where(schema.parting.c.origin.in_(part)))
             held.partings |= {(origin, other) for origin, other in rows}
         return held
@@ -244,7 +228,7 @@ class Reading:
     def bonds(self, records: Collection[int]) -> dict[tuple[int, int], Bond]:
         """Read what was decided about pairs with one of these records."""
         table, found = schema.bond, {}
-        for part in _parts(sorted(records), ROWS_PER_QUERY):
+        for part in parts(sorted(records), ROWS_PER_QUERY):
             rows = self._connection.execute(select(table).where(or_(table.c.first.in_(part), table.c.second.in_(part))))
             found.update({(first, second): Bond(kind) for first, second, kind in rows})
         return found
@@ -252,31 +236,6 @@ class Reading:
     def places(self, records: Collection[int]) -> dict[int, str]:
         """Read which identities records are in; those that are not held are left out."""
         return {number: eid for number, eid, _ in self._places(schema.record.c.number, records) if eid}
-
-    def tasks(self, status: TaskStatus | None, after: int = 0, most: int | None = None) -> list[HeldTask]:
-        """Read tasks in the order in which they were opened."""
-        table = schema.task
-        query = select(table.c.id, table.c.status, table.c.payload).where(table.c.id > after)
-        if status is not None:
-            query = query.where(table.c.status == status)
-        return self._tasks(query.order_by(table.c.id).limit(most))
-
-    def task(self, number: int) -> HeldTask | None:
-        """Read one task; None when there is none with this number."""
-        table = schema.task
-        found = self._tasks(select(table.c.id, table.c.status, table.c.payload).where(table.c.id == number))
-        return found[0] if found else None
-
-    def open_tasks(self, records: Collection[int]) -> list[HeldTask]:
-        """Read the tasks that wait and that these records raised."""
-        table, found = schema.task, []
-        for part in _parts(sorted(records), ROWS_PER_QUERY):
-            found += self._tasks(
-                select(table.c.id, table.c.status, table.c.payload).where(
-                    table.c.record.in_(part), table.c.status == TaskStatus.OPEN
-                )
-            )
-        return found
 
     def tables(self) -> Iterator[tuple[Table, Sequence[Any]]]:
         """Read every row of every table as it is, some thousand at once, in an order that any copy of them has."""
@@ -318,6 +277,7 @@ class Reading:
         for _ in self.every_consent():
             opened += 1
         self.tasks(None)
+        self.open_remarks()
         for number, payload in self._connection.execute(select(schema.opening.c.id, schema.opening.c.payload)):
             self._sealing.box.open(f"opening/{number}", payload)
         yield opened
@@ -368,13 +328,13 @@ class Reading:
             if value := getattr(selection, column):
                 yield cause[column] == value
         if selection.since:
-            yield cause.at >= _naive(selection.since)
+            yield cause.at >= naive(selection.since)
         if selection.until:
-            yield cause.at < _naive(selection.until)
+            yield cause.at < naive(selection.until)
 
     def _places(self, column: Any, values: Collection[Any]) -> Iterator[tuple[int, str, int]]:
         table = schema.record
-        for part in _parts(sorted(values), ROWS_PER_QUERY):
+        for part in parts(sorted(values), ROWS_PER_QUERY):
             rows = self._connection.execute(
                 select(table.c.number, table.c.eid, table.c.content).where(
                     column.in_(part), table.c.payload.is_not(None)
@@ -384,17 +344,10 @@ class Reading:
 
     def _pairs(self, query: Select[Any], column: Any, values: Collection[str]) -> dict[str, str]:
         found: dict[str, str] = {}
-        for part in _parts(sorted(values), ROWS_PER_QUERY):
+        for part in parts(sorted(values), ROWS_PER_QUERY):
             rows: Sequence[Any] = self._connection.execute(query.where(column.in_(part))).all()
             found.update({row[0]: row[1] for row in rows})
         return found
-
-    def _tasks(self, query: Any) -> list[HeldTask]:
-        rows = self._connection.execute(query)
-        return [
-            HeldTask(number, TaskStatus(status), unpack_task(self._sealing.box.open(f"task/{number}", payload)))
-            for number, status, payload in rows
-        ]
 
     def _changes(self, query: Any) -> Iterator[Change]:
         rows = self._connection.execute(query, execution_options={"yield_per": CHANGES_PER_READ})
@@ -427,7 +380,7 @@ class Reading:
 
     def _keys(self, numbers: Collection[int]) -> dict[int, bytes]:
         table, found = schema.record, {}
-        for part in _parts(sorted(numbers), ROWS_PER_QUERY):
+        for part in parts(sorted(numbers), ROWS_PER_QUERY):
             rows = self._connection.execute(
                 select(table.c.number, table.c.payload).where(table.c.number.in_(part), table.c.payload.is_not(None))
             )
@@ -453,12 +406,3 @@ def _brought(event: Placement | Regrouping) -> list[int]:
     if content is not None:
         return [content.after]
     return [move.content for move in event.moves if not move.source]
-
-
-def _naive(moment: datetime) -> datetime:
-    """A time as the database keeps it: UTC without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _parts(values: Sequence[Value], most: int) -> Iterator[Sequence[Value]]:
-    return (values[start : start + most] for start in range(0, len(values), most))

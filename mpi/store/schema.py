@@ -26,7 +26,7 @@ from sqlalchemy import (
     Table,
 )
 
-HEAD = "v0002"
+HEAD = "v0003"
 """The newest migration: after it the tables are as they are described here."""
 
 metadata = MetaData()
@@ -123,9 +123,50 @@ task = Table(
     Column("status", String(16), nullable=False),
     Column("record", Number, nullable=False, index=True),
     Column("payload", LargeBinary, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("opened", DateTime, nullable=False),
+    Column("holder", String(100), index=True),
+    Column("held_until", DateTime),
+    Column("assignee", String(100), index=True),
+    Column("decided", DateTime, index=True),
+    Column("verdict", String(16)),
+    Column("change", Number, index=True),
     Index("ix_task_status_id", "status", "id"),
+    Index("ix_task_queue", "status", "rank", "id"),
+    Index("ix_task_kind", "status", "kind", "rank", "id"),
 )
-"""Possible links that wait for a person, and records that wait to be compared."""
+"""Possible links that wait for a person, and records that wait to be compared.
+
+`rank` is the priority below zero, so that a queue is read forwards; `change` is the revision that carried a verdict
+out, or took it back.
+"""
+
+remark = Table(
+    "remark",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("task", Number, nullable=False, index=True),
+    Column("at", DateTime, nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("word", String(16), nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+"""What happened on tasks; what was written is sealed."""
+
+question = Table(
+    "question",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("task", Number, nullable=False, index=True),
+    Column("facility", LargeBinary(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("asked", DateTime, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Index("ix_question_facility", "facility", "status", "id"),
+)
+"""What facilities are asked, under their keyed names; which record is meant is sealed."""
 
 consent = Table(
     "consent",

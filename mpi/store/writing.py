@@ -15,28 +15,28 @@ from mpi.domain.access import ClientRule
 from mpi.domain.changes import Action, Bond, Cause, Change, Event, Placement, Regrouping
 from mpi.domain.consent import Consent, Opening, OpeningStatus
 from mpi.domain.record import EncodedRecord
-from mpi.domain.review import ReviewTask, TaskStatus
 from mpi.errors import Conflict
 from mpi.store import schema
 from mpi.store.consent_packing import pack_consents, pack_subject, replaced
-from mpi.store.event_packing import pack_outer, pack_placement, pack_task
+from mpi.store.event_packing import pack_outer, pack_placement
 from mpi.store.packing import pack_record
-from mpi.store.reading import Reading, StoredRecord
+from mpi.store.reading import StoredRecord
 from mpi.store.sealing import Box, Sealing
+from mpi.store.task_writing import TaskWriting
 
 Row = dict[str, Any]
 
 
-class Transaction(Reading):
+class Transaction(TaskWriting):
     """What one transaction may do. It reads what was true when it began, which stays so until it ends."""
 
     def __init__(self, connection: Connection, sealing: Sealing, cause: Cause) -> None:
-        super().__init__(connection, sealing)
-        self._cause = cause
         log, record, causes, task = schema.change.c, schema.record.c, schema.cause.c, schema.task.c
         heads = [func.max(column) for column in (log.revision, record.number, causes.id, task.id)]
         row = connection.execute(select(*(select(each).scalar_subquery() for each in heads))).one()
-        self._before, number, self._next_cause, self._next_task = (int(each or 0) for each in row)
+        self._before, number, self._next_cause, tasks = (int(each or 0) for each in row)
+        super().__init__(connection, sealing, tasks)
+        self._cause = cause
         self._next_number = number + 1
         self._made: list[Change] = []
         self._payloads: list[Row] = []
@@ -49,9 +49,6 @@ class Transaction(Reading):
         self._redirects: dict[str, str] = {}
         self._bonds: dict[tuple[int, int], Bond] = {}
         self._partings: dict[tuple[str, str], bool] = {}
-        self._asked: list[Row] = []
-        self._settled: set[int] = set()
-        self._decided: dict[int, TaskStatus] = {}
 
     @property
     def revision(self) -> int:
@@ -117,7 +114,7 @@ class Transaction(Reading):
         else:
             self._moves.pop(number, None)
             self._rewrites[number] = row
-            self._settled.add(number)
+            self.settle(number)
         return StoredRecord(number, placement.eid, digest, revision, payload)
 
     def regroup(self, event: Regrouping, facility: str = "") -> None:
@@ -148,22 +145,11 @@ class Transaction(Reading):
             else:
                 self._moves[move.record] = move.target or None
             if not move.target:
-                self._settled.add(move.record)
+                self.settle(move.record)
         if content is not None:
             self._rewrite(content.record, content.after, contents[content.after].record, contents[content.after].digest)
         for parting in event.partings:
             self._partings[parting.origin, parting.part] = parting.after
-
-    def ask(self, task: ReviewTask, status: TaskStatus = TaskStatus.OPEN) -> None:
-        """Open a task."""
-        self._next_task += 1
-        payload = self._sealing.box.seal(f"task/{self._next_task}", pack_task(task))
-        row = {"id": self._next_task, "status": status, "record": task.record, "payload": payload}
-        self._asked.append(row)
-
-    def close_task(self, number: int, status: TaskStatus) -> None:
-        """Say what became of a task."""
-        self._decided[number] = status
 
     def say(self, consents: Sequence[Consent]) -> None:
         """Keep what was said, in place of what was said before about the same networks and purposes, and log it."""
@@ -231,12 +217,12 @@ class Transaction(Reading):
         if self._erased:
             gone = dict.fromkeys(("ref", "earlier_ref", "digest", "eid", "payload"))
             run(update(table).where(table.c.number.in_(self._erased)).values(gone))
-            run(delete(schema.task).where(schema.task.c.record.in_(self._erased)))
+            self.forget_tasks(self._erased)
         if self._payloads:
             run(insert(schema.change), self._payloads)
             self._insert(schema.trace, self._traces())
         self._write_pairs()
-        self._write_tasks()
+        self.flush_tasks()
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -263,7 +249,7 @@ class Transaction(Reading):
             "eid": eid,
             "content": revision,
         }
-        self._settled.add(number)
+        self.settle(number)
 
     def _traces(self) -> list[Row]:
         return [
@@ -294,17 +280,6 @@ class Transaction(Reading):
             gone = delete(parting).where(parting.c.origin == bindparam("one"), parting.c.part == bindparam("other"))
             run(gone, [{"one": one, "other": other} for one, other in self._partings])
             self._insert(parting, ({"origin": o, "part": p} for (o, p), held in self._partings.items() if held))
-
-    def _write_tasks(self) -> None:
-        table = schema.task
-        if self._settled:
-            waits = table.c.record.in_(self._settled), table.c.status.in_((TaskStatus.OPEN, TaskStatus.WAITING))
-            self._connection.execute(update(table).where(*waits).values(status=TaskStatus.SETTLED))
-        if self._decided:
-            by_id = update(table).where(table.c.id == bindparam("at_id")).values(status=bindparam("new_status"))
-            rows = [{"at_id": number, "new_status": status} for number, status in self._decided.items()]
-            self._connection.execute(by_id, rows)
-        self._insert(table, self._asked)
 
     def _insert(self, table: Table, rows: Iterable[Row]) -> None:
         held = list(rows)

@@ -20,7 +20,6 @@ from mpi.domain.changes import (
     Selection,
 )
 from mpi.domain.identity import IdentityView, Member, Regrouped, Undone
-from mpi.domain.review import HeldTask, ReviewTask, TaskStatus
 from mpi.errors import Reason, RecordRejected
 from mpi.v1 import identity_pb2
 from mpi.v1 import stewardship_service_pb2 as pb2
@@ -31,12 +30,12 @@ MAX_ENTRIES = 1000
 
 _ACTION_TO_PROTO = {action: pb2.Action.Value(f"ACTION_{action.name}") for action in Action}
 _ACTION_OF_PROTO = {number: action for action, number in _ACTION_TO_PROTO.items()}
-_BOND_TO_PROTO = {
+BOND_TO_PROTO = {
     Bond.NONE: pb2.BOND_UNSPECIFIED,
     Bond.MUST: pb2.BOND_MUST_LINK,
     Bond.CANNOT: pb2.BOND_CANNOT_LINK,
 }
-_BOND_OF_PROTO = {number: bond for bond, number in _BOND_TO_PROTO.items()}
+_BOND_OF_PROTO = {number: bond for bond, number in BOND_TO_PROTO.items()}
 
 
 def view_to_proto(view: IdentityView) -> pb2.IdentityView:
@@ -47,14 +46,14 @@ def view_to_proto(view: IdentityView) -> pb2.IdentityView:
             pb2.Member(
                 record=member.record,
                 location=convert.location_to_proto(member.location),
-                sealed_view=member.sealed_view,
+                has_sealed_view=member.has_sealed_view,
                 registered=member.registered,
             )
             for member in view.members
         ],
         retired=view.retired,
         split=view.split,
-        bindings=[pb2.Binding(record=a, other=b, bond=_BOND_TO_PROTO[Bond(kind)]) for a, b, kind in view.bonds],
+        bindings=[pb2.Binding(record=a, other=b, bond=BOND_TO_PROTO[Bond(kind)]) for a, b, kind in view.bonds],
     )
 
 
@@ -63,7 +62,7 @@ def view_from_proto(message: pb2.IdentityView) -> IdentityView:
     return IdentityView(
         message.eid,
         tuple(
-            Member(each.record, convert.location_from_proto(each.location), each.sealed_view, each.registered)
+            Member(each.record, convert.location_from_proto(each.location), each.has_sealed_view, each.registered)
             for each in message.members
         ),
         tuple(message.retired),
@@ -91,8 +90,8 @@ def selection_to_proto(selection: Selection) -> pb2.ChangeSelection:
         rules_digest=selection.rules_digest,
         request_id=selection.request,
         facility=selection.facility,
-        since=_timestamp(selection.since),
-        until=_timestamp(selection.until),
+        since=timestamp(selection.since),
+        until=timestamp(selection.until),
     )
 
 
@@ -150,7 +149,7 @@ def change_to_proto(change: Change) -> pb2.Change:
     return pb2.Change(
         revision=change.revision,
         action=pb2.ACTION_REGISTER if isinstance(event, Placement) else _ACTION_TO_PROTO[event.action],
-        time=_timestamp(cause.at),
+        time=timestamp(cause.at),
         actor=cause.actor,
         rules_digest=cause.rules_digest,
         request_id=cause.request,
@@ -161,8 +160,7 @@ def change_to_proto(change: Change) -> pb2.Change:
         ],
         redirects=[pb2.Redirect(eid=each.eid, target=each.target) for each in event.redirects],
         bindings=[
-            pb2.Binding(record=each.first, other=each.second, bond=_BOND_TO_PROTO[each.after])
-            for each in event.bindings
+            pb2.Binding(record=each.first, other=each.second, bond=BOND_TO_PROTO[each.after]) for each in event.bindings
         ],
         decision=(
             convert.decision_to_proto(event.decision)
@@ -205,31 +203,6 @@ def change_from_proto(message: pb2.Change) -> Change:
         raise RecordRejected(Reason.REQUEST_INVALID, "action", "is unknown; the server may be of another release")
     event = Regrouping(action, moved, redirects, bindings, undone=message.undone)
     return Change(message.revision, event, None, cause)
-
-
-def task_to_proto(held: HeldTask) -> pb2.Task:
-    """Write a task."""
-    task = held.task
-    return pb2.Task(
-        number=held.number, record=task.record, eid=task.eid, rival=task.rival, weight=task.weight or 0.0, why=task.why
-    )
-
-
-def task_from_proto(message: pb2.Task) -> HeldTask:
-    """Read a task; what is listed is open."""
-    task = ReviewTask(message.record, message.eid, message.rival, message.weight, message.why)
-    return HeldTask(message.number, TaskStatus.OPEN, task)
-
-
-def verdict_from_proto(number: pb2.Verdict.ValueType) -> bool:
-    """Read whether a person says that it is one person.
-
-    Raises:
-        RecordRejected: REQUEST_INVALID: neither was said.
-    """
-    if number not in (pb2.VERDICT_SAME, pb2.VERDICT_DIFFERENT):
-        raise RecordRejected(Reason.REQUEST_INVALID, "verdict", "is unspecified or unknown")
-    return number == pb2.VERDICT_SAME
 
 
 def as_of_from_proto(message: pb2.GetIdentityRequest) -> int | datetime | None:
@@ -278,7 +251,8 @@ def check_number(number: int, field: str) -> int:
     return number
 
 
-def _timestamp(moment: datetime | None) -> Timestamp | None:
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Write a time; None stays unset."""
     if moment is None:
         return None
     stamp = Timestamp()

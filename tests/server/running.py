@@ -117,6 +117,8 @@ class MemoryIndex:
             history=self,
             matcher=self,
             stewardship=self,
+            review=self,
+            questions=self,
             consents=self,
             privacy=self,
             pseudonyms=self,

@@ -62,7 +62,19 @@ StewardshipService/Split           no       no       yes     no      no      no
 StewardshipService/Undo            no       no       yes     no      no      no
 StewardshipService/ListChanges     no       no       yes     yes     yes     no
 StewardshipService/ListTasks       no       no       yes     no      no      no
+StewardshipService/CountTasks      no       no       yes     no      no      no
+StewardshipService/GetTask         no       no       yes     no      no      no
+StewardshipService/ClaimTask       no       no       yes     no      no      no
+StewardshipService/ReleaseTask     no       no       yes     no      no      no
+StewardshipService/AssignTask      no       no       yes     no      no      no
+StewardshipService/CommentTask     no       no       yes     no      no      no
 StewardshipService/DecideTask      no       no       yes     no      no      no
+StewardshipService/DecideTasks     no       no       yes     no      no      no
+StewardshipService/GetGraph        no       no       yes     no      no      no
+StewardshipService/RevealView      no       no       yes     no      no      no
+StewardshipService/GetDashboard    no       no       yes     no      no      no
+QuestionService/ListQuestions      yes      no       no      no      no      no
+QuestionService/AnswerQuestion     yes      no       no      no      no      no
 """
 """Who may call what, once more, in a form that a person can check."""
 

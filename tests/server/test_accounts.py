@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import mpi.v1
 from mpi.domain.accounting import Access
 from mpi.errors import ServiceUnavailable, StoreUnusable
-from mpi.server import servicers
+from mpi.server import servicers, stewards
 from mpi.server.accounts import IDENTITY_FIELDS, Account
 from mpi.server.interceptors import REQUEST_KEY
 from mpi.v1 import locator_service_pb2 as locator_pb2
@@ -45,7 +45,18 @@ TEXTS = {
     "UndoResponse": {"request_id"},
     "ItemError": {"field", "message"},
     "Change": {"actor", "rules_digest", "request_id", "facility", "why"},
-    "Task": {"why"},
+    "Task": {"why", "holder", "assignee", "facilities"},
+    "Reason": {"comparison", "level", "english", "thai"},
+    "Comparison": {"missing", "rule", "english", "thai"},
+    "IfLinked": {"facilities", "veto"},
+    "Remark": {"actor", "reason", "text"},
+    "DecidedTask": {"refused"},
+    "DecideTasksResponse": {"request_id"},
+    "Node": {"facility"},
+    "RevealViewResponse": {"facility"},
+    "DayCount": {"day"},
+    "StewardCount": {"steward"},
+    "FacilityCount": {"facility"},
     "Consent": {"network", "recorder", "reference"},
     "Opening": {"client", "reason", "request"},
 }
@@ -88,7 +99,8 @@ class Outcomes:
             async for request in requests:
                 yield await unary(servicer, request, context)
 
-        servicer = getattr(servicers, f"{method.containing_service.name.removesuffix('Service')}Servicer")
+        name = f"{method.containing_service.name.removesuffix('Service')}Servicer"
+        (servicer,) = {getattr(module, name) for module in (servicers, stewards) if hasattr(module, name)}
         patched.setattr(servicer, method.name, stream if method.server_streaming else unary)
 
 

@@ -19,6 +19,7 @@ from mpi.domain.changes import Action, Placement, Selection
 from mpi.domain.identifiers import EnterpriseId, LocalIdToken
 from mpi.domain.identity import Decision
 from mpi.domain.record import EncodedRecord
+from mpi.domain.review import TaskStatus, Verdict
 from mpi.errors import AccessDenied, Conflict, InputRejected, NotFound, Reason, RecordRejected
 from mpi.server.bootstrap import application
 from mpi.v1 import stewardship_service_pb2 as pb2
@@ -110,7 +111,7 @@ def test_stewards_alone_may(at):
             lambda client=client: client.undo(Selection(revisions=(1,))),
             lambda client=client: client.changes(),
             lambda client=client: client.tasks(),
-            lambda client=client: client.decide(1, same=True),
+            lambda client=client: client.decide(1, Verdict.SAME),
         ):
             with pytest.raises(AccessDenied) as denied:
                 call()
@@ -179,13 +180,16 @@ def test_tasks_are_listed_and_answered(at):
     (record,) = at.records("11111", NUMBER_ALONE)
     outcome = at.other.register(record)
     assert outcome.registration.decision is Decision.REVIEW
-    (held,) = at.steward.tasks()
-    assert (held.task.record, held.task.eid) == (2, at.eid_of(record))
-    assert at.steward.tasks(after=held.number) == []
-    assert len(at.steward.decide(held.number, same=True).eids) == 1
-    assert at.steward.tasks() == []
+    (listed,), cursor = at.steward.tasks()
+    number, task = listed.held.number, listed.held.task
+    assert (task.record, task.eid) == (2, at.eid_of(record))
+    assert cursor == b""
+    done = at.steward.decide(number, Verdict.SAME)
+    assert done.status is TaskStatus.SAME
+    assert len(done.regrouped.eids) == 1
+    assert at.steward.tasks() == ([], b"")
     with pytest.raises(Conflict):
-        at.steward.decide(held.number, same=False)
+        at.steward.decide(number, Verdict.DIFFERENT)
 
 
 def test_the_past_can_be_asked_for_by_time(at):

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from mpi.domain.identity import Registration
+from mpi.domain.identity import Registration, Regrouped
+from mpi.domain.review import HeldTask, Verdict
 from mpi.encoder.keys import load_key_ring
 from mpi.index.lmdb_index import Index
 from mpi.index.projector import catch_up
@@ -23,7 +24,9 @@ from mpi.service.gateway import Gateway
 from mpi.service.history import History
 from mpi.service.location import Locator
 from mpi.service.matching import Matching
+from mpi.service.policy import load_policy
 from mpi.service.registration import BUCKET_CAP, Registry
+from mpi.service.review import Review
 from mpi.service.stewardship import Stewardship
 from mpi.store.sql import Store, open_postgres, open_sqlite
 from tests.building import AT_REST_SECRET, GATEWAY_SECRET, encoded, raw, th_v1
@@ -42,6 +45,7 @@ class Parts:
     registry: Registry
     locator: Locator
     stewardship: Stewardship
+    review: Review
     history: History
     gateway: Gateway
 
@@ -60,12 +64,25 @@ def joined(store: Store, folder: Path, epochs: tuple[str, ...], bucket_cap: int 
             Registry(gateway, store, index, matching, rules.model.digest, bucket_cap),
             Locator(gateway, index),
             Stewardship(store, index, rules.model.digest),
+            Review(store, index, matching, rules, load_policy()),
             History(store),
             gateway,
         )
     finally:
         index.close()
         store.close()
+
+
+def open_tasks(at: Parts) -> list[HeldTask]:
+    """Tasks that wait for a person, the most valuable first."""
+    return [listed.held for listed in at.review.tasks()[0]]
+
+
+def decided(at: Parts, number: int, *, same: bool) -> Regrouped:
+    """Answer a task as a steward does."""
+    done = at.review.decide(number, Verdict.SAME if same else Verdict.DIFFERENT, STEWARD, "r")
+    assert done.regrouped is not None
+    return done.regrouped
 
 
 def open_at(place: str) -> Store:

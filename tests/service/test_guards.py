@@ -16,7 +16,7 @@ from mpi.index.projector import verify
 from mpi.service.backlog import Backlog
 from mpi.store.sql import open_sqlite
 from tests.building import AT_REST_SECRET, encoded, key_ring, raw, th_v1
-from tests.service.centres import ACTOR, Parts, joined
+from tests.service.centres import ACTOR, Parts, joined, open_tasks
 
 CAP = 3
 BORN = {"birth_date": "15/03/2525", "sex": "1"}
@@ -57,7 +57,7 @@ def test_a_full_bucket_links_nobody_and_is_worked_off(at, ring):
     assert waiting(at) == [CAP + 2]
     assert at.registry.work_off() == 1
     assert waiting(at) == []
-    (task,) = at.stewardship.tasks(0, 10)
+    (task,) = open_tasks(at)
     assert (task.task.record, task.task.eid) == (CAP + 2, outcome.eid)
     assert task.task.rival
     assert task.task.why == "bucket_full"

@@ -16,7 +16,7 @@ from mpi.encoder.tokens import Tokeniser
 from mpi.index.projector import verify
 from mpi.store.sql import Store, open_sqlite
 from tests.building import AT_REST_SECRET, encoded, key_ring, raw, th_v1
-from tests.service.centres import ACTOR, STEWARD, Parts, joined
+from tests.service.centres import ACTOR, STEWARD, Parts, decided, joined, open_tasks
 
 NUMBER = "1103702488992"
 BORN = {"birth_date": "15/03/2525", "sex": "2"}
@@ -127,8 +127,8 @@ def test_a_question_is_asked_once(at: Parts, ring: KeyRing) -> None:
     register(at, *encoded(ring, "10661", MARRIED))
     register(at, *encoded(ring, "10661", *rows[:2]))
     register(at, *encoded(ring, "10661", rows[2]))
-    (task,) = at.stewardship.tasks(0, 10)
-    at.stewardship.decide(task.number, same=False, actor=STEWARD, request="r")
+    (task,) = open_tasks(at)
+    decided(at, task.number, same=False)
     register(at, *encoded(ring, "10661", rows[3]))
-    assert at.stewardship.tasks(0, 10) == []
+    assert open_tasks(at) == []
     assert at.store.count()[:2] == (5, 2)

@@ -23,7 +23,7 @@ from mpi.errors import Conflict, InputRejected, MpiError, NotFound, RecordReject
 from mpi.index.projector import verify
 from mpi.store.sql import open_sqlite
 from tests.building import AT_REST_SECRET, encoded, key_ring, raw, th_v1
-from tests.service.centres import ACTOR, PERSON, STEWARD, Parts, joined
+from tests.service.centres import ACTOR, PERSON, STEWARD, Parts, decided, joined, open_tasks
 
 SOMCHAI = raw("นายสมชาย ใจดี", "1", **PERSON)
 MALEE = raw("นางมาลี สีดา", "2", birth_date="04/09/2499", sex="2", national_id="3320100123459")
@@ -213,14 +213,14 @@ def test_a_task_is_answered_once(at, ring):
     number_alone = raw("นางปราณี ทองดี", "7", birth_date="20/11/2510", sex="2", national_id="1103702488992")
     outcomes, _ = at.registry.register(encoded(ring, "HL001", number_alone), ACTOR)
     assert outcomes[0].decision is Decision.REVIEW
-    (task,) = at.stewardship.tasks(0, 10)
-    done = at.stewardship.decide(task.number, same=False, actor=STEWARD, request="r")
+    (task,) = open_tasks(at)
+    done = decided(at, task.number, same=False)
     assert len(done.eids) == 2
-    assert at.stewardship.tasks(0, 10) == []
+    assert open_tasks(at) == []
     with pytest.raises(Conflict):
-        at.stewardship.decide(task.number, same=True, actor=STEWARD, request="r")
+        decided(at, task.number, same=True)
     with pytest.raises(NotFound):
-        at.stewardship.decide(99, same=True, actor=STEWARD, request="r")
+        decided(at, 99, same=True)
     with pytest.raises(Conflict):
         at.stewardship.merge(task.task.eid, task.task.rival, STEWARD, "r")
 
@@ -230,8 +230,8 @@ def test_a_task_said_to_be_one_person_links(at, ring):
     (eid,) = register(at, ring, SOMCHAI)
     number_alone = raw("นางปราณี ทองดี", "7", birth_date="20/11/2510", sex="2", national_id="1103702488992")
     register(at, ring, number_alone, facility="HL001")
-    (task,) = at.stewardship.tasks(0, 10)
-    assert at.stewardship.decide(task.number, same=True, actor=STEWARD, request="r").eids == (eid,)
+    (task,) = open_tasks(at)
+    assert decided(at, task.number, same=True).eids == (eid,)
     assert located(at, eid)[1] == 2
 
 
@@ -245,9 +245,9 @@ def test_a_task_that_was_answered_otherwise_can_be_closed(at, ring, same):
     if not same:
         at.stewardship.unlink(2, STEWARD, "r")
     head = at.store.head()
-    (task,) = at.stewardship.tasks(0, 10)
-    assert len(at.stewardship.decide(task.number, same=same, actor=STEWARD, request="r").eids) == (1 if same else 2)
-    assert at.stewardship.tasks(0, 10) == []
+    (task,) = open_tasks(at)
+    assert len(decided(at, task.number, same=same).eids) == (1 if same else 2)
+    assert open_tasks(at) == []
     assert at.store.head() == head
 
 
