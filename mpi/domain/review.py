@@ -145,11 +145,14 @@ class TaskFilter:
     least: float | None = None
     most: float | None = None
 
-    def fits(self, task: ReviewTask) -> bool:
-        """Say whether what only the task itself tells is as it is meant; facilities are looked up elsewhere."""
-        weight = task.weight or 0.0
+    def fits(self, held: HeldTask) -> bool:
+        """Say whether a task is meant, as far as it tells itself: claims and facilities are looked up elsewhere."""
+        task, weight = held.task, held.task.weight or 0.0
         return (
-            self.why in ("", task.why)
+            held.status is self.status
+            and self.kind in (None, task.kind)
+            and self.assignee in ("", held.assignee)
+            and self.why in ("", task.why)
             and (self.least is None or weight >= self.least)
             and (self.most is None or weight <= self.most)
         )

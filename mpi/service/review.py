@@ -266,7 +266,7 @@ class Review:
             try:
                 with self._store.reading() as reading, self._index.reading() as reader:
                     held = _held(reading, number)
-                    if held.status is not meant.status or not self._meant(reader, held, meant):
+                    if not self._meant(reader, held, meant):
                         raise Conflict("the filter does not mean it any longer")
                 found.append((number, self.decide(number, verdict, actor, request, reason=reason).status, ""))
             except (Conflict, NotFound) as refused:
@@ -356,7 +356,7 @@ class Review:
         return found, after
 
     def _meant(self, reader: IndexReader, held: HeldTask, meant: TaskFilter) -> bool:
-        if not meant.fits(held.task):
+        if not meant.fits(held):
             return False
         return not meant.facility or meant.facility in self._facilities(reader, held.task)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
-from mpi.domain.review import DECIDED, UNDECIDED, Answer, Remark, ReviewTask, TaskStatus
+from mpi.domain.review import DECIDED, UNDECIDED, Answer, HeldTask, Remark, ReviewTask, TaskStatus
 from mpi.store import schema
 from mpi.store.event_packing import pack_task
 from mpi.store.reading import Reading
@@ -47,6 +47,10 @@ class TaskWriting(Reading):
                 "opened": self._now,
             }
         )
+
+    def open_tasks(self, records: Collection[int]) -> list[HeldTask]:
+        """Read the tasks that people can still decide, without those that this transaction settles."""
+        return [held for held in super().open_tasks(records) if held.task.record not in self._settled]
 
     def settle(self, record: int) -> None:
         """Say that what a record's tasks asked has answered itself."""
