@@ -44,6 +44,7 @@ from mpi.domain.record import EncodedRecord
 from mpi.encoder.encoded_file import read_encoded
 from mpi.encoder.keys import new_key_ring
 from mpi.errors import RecordRejected
+from mpi.index.lmdb_index import FORMAT
 from mpi.rules import load_rules, rule_file
 from mpi.server.certs import issue_dev_certificates
 
@@ -128,9 +129,10 @@ def database(kind: str, folder: Path, url: str | None) -> Iterator[str]:
 
 
 @contextmanager
-def served(data: Path, config: Path) -> Iterator[tuple[str, int]]:
+def served(data: Path, config: Path, *, insecure: bool = False) -> Iterator[tuple[str, int]]:
     """Serve in a process of its own; gives its address and process number."""
     command = [sys.executable, "-m", "mpi", "serve", "--data", str(data), "--config", str(config), "--json"]
+    command += ["--insecure"] if insecure else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             assert server.stdout is not None
@@ -191,7 +193,7 @@ def sizes(data: Path, setting: str) -> dict[str, int]:
 
 def import_once(made: Prepared, config: Path, data: Path) -> dict[str, Any]:
     """Import into SQLite, or copy what an earlier run imported: it lies beside the clusters."""
-    kept, keys = made.clusters.with_name("imported"), made.clusters.with_name("imported-keys")
+    kept, keys = made.clusters.with_name(f"imported-{FORMAT.decode()}"), made.clusters.with_name("imported-keys")
     figures = made.clusters.with_name("import.json")
     if not figures.exists():
         shutil.rmtree(kept, ignore_errors=True)

@@ -75,12 +75,13 @@ class Journal:
         Raises:
             ServiceUnavailable: it could not be written, or too much waits already.
         """
-        await asyncio.shield(self._put(access))
+        # Who goes away cancels the waiting alone: the entry is written all the same.
+        await self._put(access)
 
     def note(self, access: Access) -> None:
         """Write an entry of a call whose caller has gone, without waiting for it."""
         with suppress(ServiceUnavailable):
-            self._put(access)
+            self._put(access).add_done_callback(_seen)
 
     def close(self) -> None:
         """Write what waits, and let the chain go."""
@@ -92,7 +93,6 @@ class Journal:
 
     def _put(self, access: Access) -> asyncio.Future[None]:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        written.add_done_callback(_seen)
         with self._wake:
             if self._broken or self._stopping or len(self._waiting) >= MOST_WAITING:
                 self._refused += 1

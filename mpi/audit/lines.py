@@ -26,9 +26,12 @@ SIGNED = frozenset({"open", "start", "checkpoint", "seal", "stop", "head", "expi
 """Kinds of lines that are never valid without a signature."""
 
 
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False).encode
+
+
 def canonical(fields: Fields) -> bytes:
     """Write the one form of a line, without line feed: members sorted, no spaces, ASCII."""
-    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+    return _encoded(fields).encode()
 
 
 def parsed(line: bytes) -> Fields | None:

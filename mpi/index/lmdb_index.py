@@ -12,6 +12,7 @@ consents      name of a number of a person            what citizens said, by net
 objections    name of a record's number               what a record was parted from, by network and purpose
 state         "revision"                             revision of the store that the index stands at
 state         "lineage"                              name of the history that the revision is one of
+state         "format"                               format of the rows
 ============  =====================================  =====================================================
 
 Names are keyed hashes. A lookup reads `locations`, `standing` and `identities`; matching reads `candidates`, `records`
@@ -26,6 +27,7 @@ import os
 import shutil
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,11 +56,20 @@ TABLES = ("candidates", "locations", "records", "identities", "standing", "conse
 TokenKey = IdentifierToken | LocalIdToken
 """Look-up keys that are tokens of a record; an enterprise id needs no table."""
 
+LOOK_SECONDS = 0.02
+"""How often readers look whether another index has taken this one's place."""
+
+FORMAT = b"2"
+"""Format of the rows; an index of another one is rebuilt."""
+
 _REVISION = b"revision"
+_FORMAT = b"format"
 _LINEAGE = b"lineage"
 _NOBODY = b"nobody"
 _U16 = struct.Struct(">H")
 _U64 = struct.Struct(">Q")
+_HEAD = struct.Struct(">IH")
+"""Before a member: bytes of its fields, and how many these are."""
 _EID_BYTES = 16
 _IDENTITIES_AT_HAND = 4000
 _DATA = "data.mdb"
@@ -152,6 +163,7 @@ class Index:
         self._sealer = Sealer(at_rest)
         self._map_bytes = map_bytes
         self._gate = _Gate()
+        self._looked = time.monotonic()
         self._open()
 
     def close(self) -> None:
@@ -198,12 +210,20 @@ class Index:
             env = lmdb.open(str(self.folder), map_size=self._map_bytes, max_dbs=len(TABLES), max_readers=512)
             self._tables = {name: env.open_db(name.encode(), **_MANY.get(name, {})) for name in TABLES}  # type: ignore[arg-type]
             self._file = (self.folder / _DATA).stat().st_ino
+            _check_format(env, self._tables["state"])
             self._env = env
         except (lmdb.Error, OSError) as error:
             raise IndexCorrupt(f"{self.folder}: not a usable index ({type(error).__name__}); rebuild it") from None
 
-    def _follow(self) -> None:
-        """Open the folder again when another index stands there. The old one closes with its last reader."""
+    def _follow(self, *, at_once: bool) -> None:
+        """Open the folder again when another index stands there. The old one closes with its last reader.
+
+        Who reads may learn of it a moment later: until then the old index says truly which revision it stands at.
+        """
+        now = time.monotonic()
+        if not at_once and now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
         if self._is_replaced():
             with self._gate.closed():
                 if self._is_replaced():
@@ -217,7 +237,7 @@ class Index:
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Any]:
-        self._follow()
+        self._follow(at_once=write)
         while True:
             with self._gate.passed():
                 try:
@@ -231,6 +251,18 @@ class Index:
             # Another process has reserved more address space; 0 takes over what the file says.
             with self._gate.closed():
                 self._env.set_mapsize(0)
+
+
+def _check_format(env: Any, state: Any) -> None:
+    """Mark a new index with the format of its rows; refuse one of another format."""
+    with env.begin() as transaction:
+        is_new = not transaction.stat(state)["entries"]
+        held = transaction.get(_FORMAT, db=state)
+    if is_new:
+        with env.begin(write=True) as transaction:
+            transaction.put(_FORMAT, FORMAT, db=state)
+    elif held != FORMAT:
+        raise lmdb.InvalidError
 
 
 def put_in_place(fresh: Path, current: Path) -> None:
@@ -275,6 +307,26 @@ class _Gate:
             yield
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Held:
+    """An identity that a key leads to; what it holds is read as far as it is asked for.
+
+    Attributes:
+        eid: enterprise id; "" for nobody.
+    """
+
+    eid: str
+    _packed: bytes
+
+    def locations(self) -> list[Location]:
+        """Where its members are, in the order of their numbers."""
+        return _unpack_locations(self._packed)
+
+    def members(self) -> list[Member]:
+        """Its members by record number."""
+        return _unpack_members(self._packed)
+
+
 class IndexReader:
     """A snapshot of the index."""
 
@@ -282,6 +334,7 @@ class IndexReader:
         self._sealer = sealer
         self._tables = tables
         self._transaction = transaction
+        self._silent: bool | None = None
 
     def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         """Read every row of a table as it lies on disk, in its order; for verification."""
@@ -354,9 +407,7 @@ class IndexReader:
 
     def members(self, eid: str) -> list[Member]:
         """Members of an identity by record number; empty when there is no such identity."""
-        key = self._sealer.name("identities", eid_bytes(eid))
-        sealed = self._transaction.get(key, db=self._tables["identities"])
-        return [] if sealed is None else _unpack_members(self._sealer.open(key, bytes(sealed)))
+        return _unpack_members(self._packed(eid))
 
     def remembered(self, eid: str) -> tuple[Member, ...]:
         """Members as `members` gives them, for a batch: it asks for the same when it matches and when it writes.
@@ -373,6 +424,8 @@ class IndexReader:
         Where nobody ever said anything, it costs nothing.
         """
         found: list[Consent] = []
+        if self.is_silent():
+            return found
         for table, subjects in (("consents", Member.tokens), ("objections", Member.numbers)):
             if self._transaction.stat(self._tables[table])["entries"]:
                 for subject in {subject for member in members for subject in subjects(member)}:
@@ -386,20 +439,33 @@ class IndexReader:
         sealed = self._transaction.get(key, db=self._tables[table])
         return [] if sealed is None else unpack_consents(self._sealer.open(key, bytes(sealed)))
 
-    def held(self, key: LocateKey) -> list[tuple[str, list[Member]]]:
-        """Identities that a look-up key leads to, and their members.
+    def held(self, key: LocateKey) -> list[Held]:
+        """Identities that a look-up key leads to.
 
-        Where there are none, one without an id comes back, whose members are nobody's, after the same work: how long a
-        lookup takes must not tell somebody hidden from nobody.
+        Where there are none, nobody comes back, without an id, after the same work: how long a lookup takes must not
+        tell somebody hidden from nobody.
         """
-        found = [(eid, members) for eid in self.eids(key) if (members := self.members(eid))]
-        return found or [("", self._nobody())]
+        found = [Held(eid, packed) for eid in self.eids(key) if (packed := self._packed(eid))]
+        return found or [Held("", self._nobody())]
 
-    def _nobody(self) -> list[Member]:
+    def is_silent(self) -> bool:
+        """Say whether nobody ever said anything about consent."""
+        if self._silent is None:
+            said = (self._transaction.stat(self._tables[table])["entries"] for table in ("consents", "objections"))
+            self._silent = not any(said)
+        return self._silent
+
+    def _packed(self, eid: str) -> bytes:
+        """Members of an identity as they are packed; empty where there is none."""
+        key = self._sealer.name("identities", eid_bytes(eid))
+        sealed = self._transaction.get(key, db=self._tables["identities"])
+        return b"" if sealed is None else self._sealer.open(key, bytes(sealed))
+
+    def _nobody(self) -> bytes:
         eid = self._sealer.record_value.open_eid(bytes(BLOCK))
         key = self._sealer.name("identities", eid_bytes(eid))
         self._transaction.get(key, db=self._tables["identities"])
-        return _unpack_members(self._sealer.open(_NOBODY, _nobody_of(self._sealer)))
+        return self._sealer.open(_NOBODY, _nobody_of(self._sealer))
 
     def locate(self, key: LocateKey) -> tuple[Identity, ...]:
         """Identities that a look-up key leads to, each with its locations in order."""
@@ -636,14 +702,16 @@ def _pack_member(member: Member) -> bytes:
         fields.append(_U16.pack(len(each.tokens)))
         for token in each.tokens:
             fields += (token.kind.value.encode(), token.value)
-    return _U16.pack(len(fields)) + b"".join([_U16.pack(len(field)) + field for field in fields])
+    content = b"".join([_U16.pack(len(field)) + field for field in fields])
+    return _HEAD.pack(len(content), len(fields)) + content
 
 
 def _unpack_members(packed: bytes) -> list[Member]:
     members, at = [], 0
     while at < len(packed):
-        start, count = at, packed[at] << 8 | packed[at + 1]
-        at += 2
+        start = at
+        _, count = _HEAD.unpack_from(packed, at)
+        at += _HEAD.size
         fields = []
         for _ in range(count):
             first = at + 2
@@ -661,6 +729,23 @@ def _unpack_members(packed: bytes) -> list[Member]:
         member.__dict__["packed"] = packed[start:at]
         members.append(member)
     return members
+
+
+def _unpack_locations(packed: bytes) -> list[Location]:
+    """Read the locations alone, which are what a lookup needs."""
+    found, at, end = [], 0, len(packed)
+    while at < end:
+        length, _ = _HEAD.unpack_from(packed, at)
+        at += _HEAD.size
+        following = at + length
+        at += _U16.size + _U64.size  # the number of the record
+        size = packed[at] << 8 | packed[at + 1]
+        facility = packed[at + 2 : at + 2 + size].decode()
+        at += 2 + size
+        size = packed[at] << 8 | packed[at + 1]
+        found.append(Location(facility, packed[at + 2 : at + 2 + size]))
+        at = following
+    return found
 
 
 @lru_cache(maxsize=_IDENTITIES_AT_HAND)

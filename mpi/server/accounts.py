@@ -6,7 +6,7 @@ line of code of its own.
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from functools import cache
@@ -60,7 +60,7 @@ class Account:
     def __init__(self, call: str, rules_digest: str) -> None:
         self._call = call
         self._rules_digest = rules_digest
-        self.request = uuid.uuid4().hex
+        self.request = os.urandom(16).hex()
         self.caller = self.purpose = self.basis = ""
         self.identities: set[str] = set()
         self.inward: Callable[[str], str] | None = None

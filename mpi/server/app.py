@@ -22,7 +22,7 @@ from mpi.config import Limits, TlsFiles
 from mpi.domain.access import ClientRule
 from mpi.errors import ConfigInvalid
 from mpi.server.accounts import Journal
-from mpi.server.interceptors import Admission, Edge
+from mpi.server.edge import Admission, Edge
 from mpi.server.limits import Guard
 from mpi.server.servicers import (
     Consents,
@@ -141,28 +141,29 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
     revoked = Revocation(tls.revoked) if tls and tls.revoked else None
     admission = Admission(insecure=credentials is None, rule_of=application.rule_of, revoked=revoked)
     edge = Edge(admission, application.journal, application.rules_digest, application.pseudonyms.inward)
-    server = grpc.aio.server(interceptors=[edge], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+    server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+    guarded = edge.before(server)
     writer = Writer()
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        RegistryServicer(application.registry, writer, application.pseudonyms), server
+        RegistryServicer(application.registry, writer, application.pseudonyms), guarded
     )
     use_cases = application.locator, application.history, application.matcher, application.pseudonyms
     locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        LocatorServicer(*use_cases, application.guard, writer, pool), server
+        LocatorServicer(*use_cases, application.guard, writer, pool), guarded
     )
     stewardship_service_pb2_grpc.add_StewardshipServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        StewardshipServicer(application.stewardship, application.review, writer, pool), server
+        StewardshipServicer(application.stewardship, application.review, writer, pool), guarded
     )
     question_service_pb2_grpc.add_QuestionServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        QuestionServicer(application.questions, writer, pool), server
+        QuestionServicer(application.questions, writer, pool), guarded
     )
     consent_service_pb2_grpc.add_ConsentServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        ConsentServicer(application.consents, writer, pool), server
+        ConsentServicer(application.consents, writer, pool), guarded
     )
     privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        PrivacyServicer(application.privacy, writer, pool), server
+        PrivacyServicer(application.privacy, writer, pool), guarded
     )
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

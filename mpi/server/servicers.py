@@ -22,7 +22,7 @@ from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import AccessDenied, IndexBehind, Reason, RecordRejected, ServiceUnavailable
 from mpi.server.accounts import ACCOUNT
-from mpi.server.interceptors import CALLER, Context
+from mpi.server.edge import CALLER, Context
 from mpi.server.limits import Guard
 from mpi.v1 import consent_service_pb2 as consent_pb2
 from mpi.v1 import (

@@ -16,7 +16,7 @@ from mpi.domain.review import Answer, TaskFilter, TaskStatus, Verdict
 from mpi.domain.task_detail import AskedQuestion, Decided, Graph, ListedTask, TaskDetail
 from mpi.errors import Reason, RecordRejected
 from mpi.server.accounts import ACCOUNT
-from mpi.server.interceptors import CALLER, Context
+from mpi.server.edge import CALLER, Context
 from mpi.server.servicers import Writer, signed
 from mpi.v1 import question_service_pb2 as question_pb2
 from mpi.v1 import question_service_pb2_grpc, stewardship_service_pb2_grpc

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import replace
+from functools import lru_cache
 
 from mpi.domain.access import ClientRule, Role, client_named
 from mpi.domain.changes import Cause
@@ -37,7 +38,7 @@ class Clients:
 
     def rule_of(self, urn: str) -> ClientRule:
         """What was decided about a client; nothing was about most."""
-        return self._rules.get(urn) or ClientRule(urn)
+        return self._rules.get(urn) or _nothing_about(urn)
 
     def _run(self) -> None:
         failing = False
@@ -53,6 +54,11 @@ class Clients:
     def _read(self) -> dict[str, ClientRule]:
         with self._store.reading() as reading:
             return {rule.urn: rule for rule in reading.clients()}
+
+
+@lru_cache(maxsize=4096)
+def _nothing_about(urn: str) -> ClientRule:
+    return ClientRule(urn)
 
 
 def decide(

@@ -121,12 +121,20 @@ class Disclosure:
         self, reader: IndexReader, key: LocateKey, asking: Asking
     ) -> tuple[tuple[Identity, ...], tuple[Consent, ...]]:
         found, used = [], dict[Consent, None]()
-        for eid, members in reader.held(key):
-            seen, once = self._seen(reader, members, asking)
-            locations = tuple(sorted(member.location for member, shown in zip(members, seen, strict=True) if shown))
-            if eid and locations:
-                found.append(Identity(eid, locations, self._parts(reader, key, asking)))
-                used.update(dict.fromkeys(once))
+        plain = reader.is_silent() and not asking.whole and asking.purpose is not PurposeOfUse.BTG
+        for held in reader.held(key):
+            everything = held.locations()
+            is_open = plain and all(self._plain(asking, each.facility) for each in everything)
+            if is_open and held.eid:
+                shown = everything  # almost every lookup is of people who said nothing, at facilities open to all
+            else:
+                members = held.members()
+                seen, once = self._seen(reader, members, asking)
+                shown = [member.location for member, is_seen in zip(members, seen, strict=True) if is_seen]
+                if held.eid and shown:
+                    used.update(dict.fromkeys(once))
+            if held.eid and shown:
+                found.append(Identity(held.eid, tuple(sorted(shown)), self._parts(reader, key, asking)))
         return tuple(found), tuple(used)
 
     def _seen(

@@ -6,10 +6,9 @@ an id that another client was given leads nowhere.
 
 from __future__ import annotations
 
-import uuid
 from functools import lru_cache
 
-from mpi.index.sealing import BlockCipher
+from mpi.index.sealing import BlockCipher, eid_bytes, eid_text
 from mpi.keyfiles import derive
 
 CLIENTS_KEPT = 4096
@@ -23,8 +22,8 @@ class Pseudonyms:
 
     def outward(self, client: str, eid: str) -> str:
         """The id that a client sees for an enterprise id."""
-        return str(uuid.UUID(bytes=self._cipher(client).seal_eid(eid)))
+        return eid_text(self._cipher(client).seal_eid(eid))
 
     def inward(self, client: str, eid: str) -> str:
         """The enterprise id behind what a client says."""
-        return self._cipher(client).open_eid(uuid.UUID(eid).bytes)
+        return self._cipher(client).open_eid(eid_bytes(eid))

@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 
 from mpi.audit.verify import Examination
-from mpi.server.interceptors import REQUEST_KEY
+from mpi.server.edge import REQUEST_KEY
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from tests.audit.journals import Place
 from tests.server.test_server import key_of

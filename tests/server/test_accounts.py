@@ -21,7 +21,7 @@ from mpi.domain.accounting import Access
 from mpi.errors import ServiceUnavailable, StoreUnusable
 from mpi.server import servicers, stewards
 from mpi.server.accounts import IDENTITY_FIELDS, Account
-from mpi.server.interceptors import REQUEST_KEY
+from mpi.server.edge import REQUEST_KEY
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
 from tests.server.running import MemoryIndex, certificates, encoded, running, server_tls

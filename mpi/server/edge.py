@@ -1,6 +1,6 @@
 """What every call of mpi.v1 passes on its way in: who calls, whether they may, and how failures leave.
 
-Health and reflection are not ours and answer to anyone who got through the TLS handshake.
+Health and reflection are not behind the edge: they answer to anyone who got through the TLS handshake.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -36,7 +36,8 @@ CALLER: ContextVar[Caller] = ContextVar("mpi_caller")
 """The client of the call that is being served; set before a servicer is entered."""
 
 
-def caller_named(uris: list[bytes]) -> Caller:
+@lru_cache(maxsize=4096)
+def caller_named(uris: tuple[bytes, ...]) -> Caller:
     """Find the client among the URIs of a certificate's subject alternative name.
 
     Raises:
@@ -70,16 +71,20 @@ class Admission:
         """
         if self._insecure:
             return Caller(INSECURE_CALLER, Role.INSECURE, "local")
-        caller = caller_named(list(authentication.get("peer_uri", ())))
+        caller = caller_named(tuple(authentication.get("peer_uri", ())))
         if self._revoked is not None and self._revoked.holds(next(iter(authentication.get("x509_pem_cert", ())), b"")):
             raise AccessDenied(Reason.CLIENT_UNKNOWN, "the certificate was revoked")
         rule = self._rule_of(caller.urn)
         if rule.suspended:
             raise AccessDenied(Reason.CLIENT_UNKNOWN, "the client is suspended")
-        return replace(caller, roles=rule.roles, purposes=rule.purposes)
+        return (
+            caller
+            if not (rule.roles or rule.purposes is not None)
+            else replace(caller, roles=rule.roles, purposes=rule.purposes)
+        )
 
 
-class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+class Edge:
     """Identifies the client, checks its role, accounts for every answer and refusal, and turns errors into status.
 
     An answer leaves when its entry is on disk. When the journal cannot be written, nothing is begun and nothing
@@ -94,16 +99,14 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._rules_digest = rules_digest
         self._inward = inward
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        """Wrap the handler of a call of ours; leave the others as they are."""
-        handler: Any = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or not method.startswith(_OURS):
-            return handler  # type: ignore[no-any-return]
+    def before(self, server: grpc.aio.Server) -> Guarded:
+        """Stand before a server: services that are added to what this gives are served behind the edge.
+
+        Handlers are wrapped once, when they are added: an interceptor of gRPC would do it at every call.
+        """
+        return Guarded(server, self._wrapped)
+
+    def _wrapped(self, method: str, handler: Any) -> Handler:
         # Messages are parsed in here: where gRPC parses them, malformed bytes are an error of the server's.
         parse = handler.request_deserializer
         if handler.unary_unary is not None:
@@ -155,8 +158,11 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     def _admit(self, method: str, context: Context, account: Account) -> None:
         self._journal.check()
         peer = context.auth_context()
-        account.caller = _client(peer)
-        caller = self._admission.caller(peer)
+        try:
+            caller = self._admission.caller(peer)
+        except AccessDenied:
+            account.caller = _client(peer)
+            raise
         account.caller = caller.urn
         if caller.is_outside:
             account.inward = partial(self._inward, caller.urn)
@@ -187,13 +193,29 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         await context.abort(wire.code, wire.message, (*wire.trailing_metadata, (REQUEST_KEY, account.request)))
 
 
+class Guarded:
+    """Takes services for a server, as the generated functions add them, and puts their handlers behind the edge."""
+
+    def __init__(self, server: grpc.aio.Server, wrapped: Callable[[str, Any], Handler]) -> None:
+        self._server = server
+        self._wrapped = wrapped
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[object]) -> None:
+        """Leave these: the same methods come by name."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Put the methods of a service behind the edge."""
+        wrapped = {name: self._wrapped(f"/{service}/{name}", handler) for name, handler in handlers.items()}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+
+
 def _client(peer: Mapping[str, Iterable[bytes]]) -> str:
     """Name the client of a call that may be refused; a certificate that names none is called by its digest.
 
     What such a certificate says of itself may be anything.
     """
     try:
-        return caller_named(list(peer.get("peer_uri", ()))).urn
+        return caller_named(tuple(peer.get("peer_uri", ()))).urn
     except AccessDenied:
         held = b"".join(peer.get("x509_pem_cert", ()))
         return f"certificate:sha256:{hashlib.sha256(held).hexdigest()}"
