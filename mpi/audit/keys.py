@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import secrets
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from mpi.errors import KeyRingUnusable
-from mpi.keyfiles import KEY_BYTES, read_key_file, secret_bytes, secret_text, write_key_file
+from mpi.keyfiles import KEY_BYTES, Keyed, read_key_file, secret_bytes, secret_text, write_key_file
 
 _PSEUDONYM_BYTES = 12
 """96 bits: among a hundred million identities no two share a pseudonym."""
@@ -22,7 +22,7 @@ _PSEUDONYM_BYTES = 12
 _NO_KEY = "is not an Ed25519 public key in PEM"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class JournalKeys:
     """The key that signs, and the secret of the pseudonyms."""
 
@@ -32,9 +32,13 @@ class JournalKeys:
     def __repr__(self) -> str:
         return "JournalKeys(***)"
 
+    @cached_property
+    def _marks(self) -> Keyed:
+        return Keyed(self.pseudonyms)
+
     def pseudonym(self, eid: str) -> str:
         """Name an identity as entries do: only who holds this key can tell which identity it is."""
-        mark = hmac.digest(self.pseudonyms, eid.encode(), "sha256")[:_PSEUDONYM_BYTES]
+        mark = self._marks.digest(eid.encode())[:_PSEUDONYM_BYTES]
         return base64.urlsafe_b64encode(mark).decode()
 
 

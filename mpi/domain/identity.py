@@ -31,6 +31,21 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadyIdentity:
+    """One person as `Identity`, with the locations as an answer holds them already.
+
+    Attributes:
+        eid: enterprise id.
+        answer: the locations, in the wire format of mpi.v1.Identity.
+        split: as in `Identity`.
+    """
+
+    eid: str
+    answer: bytes
+    split: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """One person as the index knows it.
 

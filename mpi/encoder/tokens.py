@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hmac
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
 from mpi.encoder.keys import Keys
 from mpi.errors import InputRejected
+from mpi.keyfiles import Keyed
 
 _PAD = 32
 """Local ids are padded to a multiple of this, so that a pointer's length does not tell theirs."""
@@ -20,16 +20,16 @@ class Tokeniser:
     """Makes the tokens of one epoch: HMAC-SHA256 under a key of its own for each kind of number."""
 
     def __init__(self, keys: Keys) -> None:
-        self._derive = functools.cache(keys.derive)
+        self._keyed = functools.cache(lambda purpose: Keyed(keys.derive(purpose)))
 
     def identifier(self, kind: IdentifierKind, value: str) -> IdentifierToken:
         """Token of a normalised number; a passport's value is its country, a colon and its number."""
-        return IdentifierToken(kind, hmac.digest(self._derive(f"token/{kind.value}"), value.encode(), "sha256"))
+        return IdentifierToken(kind, self._keyed(f"token/{kind.value}").digest(value.encode()))
 
     def local_id(self, facility: str, local_id: str) -> LocalIdToken:
         """Token of a facility's local id: the same local id at two facilities gives two tokens."""
         message = f"{facility}\x1f{local_id}".encode()
-        return LocalIdToken(hmac.digest(self._derive("token/local_id"), message, "sha256"))
+        return LocalIdToken(self._keyed("token/local_id").digest(message))
 
 
 class PointerBox:

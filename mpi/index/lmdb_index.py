@@ -44,6 +44,7 @@ from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken
 from mpi.domain.identity import Identity, Location
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import IndexCorrupt
+from mpi.index.ready import ready_answer
 from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer, eid_bytes, eid_text
 from mpi.linkage.comparison import Vectors
 from mpi.linkage.fellegi_sunter import Features
@@ -68,8 +69,8 @@ _LINEAGE = b"lineage"
 _NOBODY = b"nobody"
 _U16 = struct.Struct(">H")
 _U64 = struct.Struct(">Q")
-_HEAD = struct.Struct(">IH")
-"""Before a member: bytes of its fields, and how many these are."""
+_HEAD = struct.Struct(">HI")
+"""Before the members of an identity: bytes of the codes of their facilities, and of the ready answer."""
 _EID_BYTES = 16
 _IDENTITIES_AT_HAND = 4000
 _DATA = "data.mdb"
@@ -262,7 +263,7 @@ def _check_format(env: Any, state: Any) -> None:
         with env.begin(write=True) as transaction:
             transaction.put(_FORMAT, FORMAT, db=state)
     elif held != FORMAT:
-        raise lmdb.InvalidError
+        raise lmdb.InvalidError("another format")
 
 
 def put_in_place(fresh: Path, current: Path) -> None:
@@ -318,9 +319,11 @@ class Held:
     eid: str
     _packed: bytes
 
-    def locations(self) -> list[Location]:
-        """Where its members are, in the order of their numbers."""
-        return _unpack_locations(self._packed)
+    def ready(self) -> tuple[list[str], bytes]:
+        """The facilities of its members, sorted, and the answer that shows all of them, see `mpi.index.ready`."""
+        codes, answer = _HEAD.unpack_from(self._packed)
+        start = _HEAD.size + codes
+        return self._packed[_HEAD.size : start].decode().split(" "), self._packed[start : start + answer]
 
     def members(self) -> list[Member]:
         """Its members by record number."""
@@ -391,6 +394,8 @@ class IndexReader:
         with self._transaction.cursor(self._tables["locations"]) as cursor:
             if not cursor.set_key(_location_name(self._sealer, key)):
                 return []
+            if cursor.count() == 1:
+                return [self._sealer.record_value.open_eid(bytes(cursor.value()))]
             blocks = [bytes(block) for block in cursor.iternext_dup()]
         return sorted(self._sealer.record_value.open_eid(block) for block in blocks)
 
@@ -687,12 +692,14 @@ def _table_of(subject: Subject) -> str:
 
 
 def _location_name(sealer: Sealer, key: TokenKey) -> bytes:
-    kind = key.kind.value if isinstance(key, IdentifierToken) else "local_id"
-    return sealer.name("locations", kind.encode(), key.value)
+    kind = _NAMES[key.kind] if isinstance(key, IdentifierToken) else b"local_id"
+    return sealer.name("locations", kind, key.value)
 
 
 def _pack_members(members: Sequence[Member]) -> bytes:
-    return b"".join([member.packed for member in members])
+    codes = " ".join(sorted({member.location.facility for member in members})).encode()
+    answer = ready_answer(member.location for member in members)
+    return b"".join((_HEAD.pack(len(codes), len(answer)), codes, answer, *(member.packed for member in members)))
 
 
 def _pack_member(member: Member) -> bytes:
@@ -702,16 +709,17 @@ def _pack_member(member: Member) -> bytes:
         fields.append(_U16.pack(len(each.tokens)))
         for token in each.tokens:
             fields += (token.kind.value.encode(), token.value)
-    content = b"".join([_U16.pack(len(field)) + field for field in fields])
-    return _HEAD.pack(len(content), len(fields)) + content
+    return _U16.pack(len(fields)) + b"".join([_U16.pack(len(field)) + field for field in fields])
 
 
 def _unpack_members(packed: bytes) -> list[Member]:
-    members, at = [], 0
+    if not packed:
+        return []
+    codes, answer = _HEAD.unpack_from(packed)
+    members, at = [], _HEAD.size + codes + answer
     while at < len(packed):
-        start = at
-        _, count = _HEAD.unpack_from(packed, at)
-        at += _HEAD.size
+        start, count = at, packed[at] << 8 | packed[at + 1]
+        at += 2
         fields = []
         for _ in range(count):
             first = at + 2
@@ -731,29 +739,13 @@ def _unpack_members(packed: bytes) -> list[Member]:
     return members
 
 
-def _unpack_locations(packed: bytes) -> list[Location]:
-    """Read the locations alone, which are what a lookup needs."""
-    found, at, end = [], 0, len(packed)
-    while at < end:
-        length, _ = _HEAD.unpack_from(packed, at)
-        at += _HEAD.size
-        following = at + length
-        at += _U16.size + _U64.size  # the number of the record
-        size = packed[at] << 8 | packed[at + 1]
-        facility = packed[at + 2 : at + 2 + size].decode()
-        at += 2 + size
-        size = packed[at] << 8 | packed[at + 1]
-        found.append(Location(facility, packed[at + 2 : at + 2 + size]))
-        at = following
-    return found
-
-
 @lru_cache(maxsize=_IDENTITIES_AT_HAND)
 def _opened(sealer: Sealer, key: bytes, sealed: bytes) -> tuple[Member, ...]:
     return tuple(_unpack_members(sealer.open(key, sealed)))
 
 
 _KINDS = {kind.value.encode(): kind for kind in IdentifierKind}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,6 @@ deterministic, so an index rebuilt from the store is byte for byte the index tha
 
 from __future__ import annotations
 
-import hmac
 import threading
 from functools import lru_cache
 
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from mpi.domain.record import MAX_CHANNELS
 from mpi.errors import IndexCorrupt
-from mpi.keyfiles import derive
+from mpi.keyfiles import Keyed, derive
 
 BLOCK = 16
 NAME_BYTES = 16
@@ -98,7 +97,7 @@ class Sealer:
 
     def __init__(self, at_rest: bytes) -> None:
         self._at_rest = at_rest
-        self._name_key = derive(at_rest, "index/name")
+        self._name_key = Keyed(derive(at_rest, "index/name"))
         self._values = AESSIV(derive(at_rest, "index/value", 64))
         self.record_key = BlockCipher(derive(at_rest, "index/record"))
         self.record_value = BlockCipher(derive(at_rest, "index/record-eid"))
@@ -114,7 +113,7 @@ class Sealer:
 
     def _name(self, table: str, *parts: bytes) -> bytes:
         message = b"\x1f".join((table.encode(), *parts))
-        return hmac.digest(self._name_key, message, "sha256")[:NAME_BYTES]
+        return self._name_key.digest(message)[:NAME_BYTES]
 
     def seal(self, key: bytes, content: bytes) -> bytes:
         """Encrypt a value; its key is authenticated with it, so values cannot be swapped."""

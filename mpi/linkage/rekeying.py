@@ -7,14 +7,13 @@ so that under one secret they weigh alike to the last bit.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from mpi.keyfiles import KEY_BYTES, derive
+from mpi.keyfiles import KEY_BYTES, Keyed, derive
 from mpi.linkage.diffusion import rediffuse, table_bytes, tables
 
 BUCKET_BYTES = 16
@@ -39,7 +38,7 @@ class Rekeying:
     def __init__(self, secret: bytes, bits: int, diffusion: Mapping[str, int]) -> None:
         self._bits = bits
         self._diffusion = dict(diffusion)
-        self._keys = {channel: derive(secret, f"vector/{channel}") for channel in diffusion}
+        self._keys = {channel: Keyed(derive(secret, f"vector/{channel}")) for channel in diffusion}
 
     def vectors(self, channels: Sequence[str], buckets: Sequence[bytes], vectors: Vectors) -> Vectors:
         """Re-key packed vectors.
@@ -64,5 +63,5 @@ class Rekeying:
         return moved
 
     def _stream(self, channel: str, bucket: bytes, length: int) -> bytes:
-        key = hmac.digest(self._keys[channel], bucket, "sha256")
+        key = self._keys[channel].digest(bucket)
         return Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor().update(bytes(length))

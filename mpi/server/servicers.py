@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Protocol, TypeVar
 
 from mpi.domain.access import Caller, Role
@@ -16,6 +17,7 @@ from mpi.domain.identity import (
     Decision,
     Identity,
     MatchCandidate,
+    ReadyIdentity,
     Registration,
 )
 from mpi.domain.purpose import PurposeOfUse
@@ -49,6 +51,9 @@ _KEYS_AT_ONCE = 50
 _FOREIGN_RECORD = "a facility may write only its own records"
 
 Result = TypeVar("Result")
+Shown = Identity | ReadyIdentity
+Located = tuple[Shown, ...] | RecordRejected | None
+"""Identities of one key, why it is refused, or None when the answer would use up a consent."""
 
 
 class Registry(Protocol):
@@ -68,8 +73,8 @@ class Registry(Protocol):
 class Locator(Protocol):
     """Answers where a person's records are, within microseconds."""
 
-    def locate(self, key: LocateKey, asking: Asking) -> tuple[Identity, ...] | None:
-        """Find the identities that a key belongs to, as far as they may be shown; None when that uses up a consent."""
+    def locate_all(self, keys: Sequence[LocateKey], asking: Asking) -> tuple[list[Located], int]:
+        """Find the identities that keys belong to, as far as they may be shown, and the revision that this is of."""
 
     def locate_once(self, key: LocateKey, asking: Asking, request: str) -> tuple[Identity, ...]:
         """Find them, and use the consent up; this writes."""
@@ -288,7 +293,10 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         reason = consent.reason_from_proto(request.reason, asking.purpose)
         self._guard.admit(CALLER.get(), 1)
         key = self._inward(convert.key_from_proto(request.key))
-        revision = await self._reached(request.at_least, context)
+        identities: tuple[Shown, ...] = ()
+        revision = 0
+        if request.at_least:
+            await self._reached(request.at_least, context)
         if request.as_of:
             if not CALLER.get().has(Role.STEWARD):
                 raise AccessDenied(Reason.ROLE_MISSING, "the past is shown to stewards alone")
@@ -299,8 +307,12 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         elif reason:
             work = partial(self._locator.break_glass, key, asking, reason, ACCOUNT.get().request)
             identities = await self._writer.run(work)
+            revision = self._locator.revision()
         else:
-            identities = await self._located(key, asking)
+            (found,), revision = await self._located([key], asking)
+            if isinstance(found, RecordRejected):
+                raise found
+            identities = found
         self._guard.missed(CALLER.get(), not identities)
         return locator_pb2.LocateResponse(
             identities=[convert.identity_to_proto(identity) for identity in self._outward(identities)],
@@ -318,11 +330,19 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         self._guard.admit(CALLER.get(), len(request.keys))
         revision = await self._reached(request.at_least, context)
         response = locator_pb2.BatchLocateResponse(revision=convert.revision_to_token(revision))
+        misses = 0
         for start in range(0, len(request.keys), _KEYS_AT_ONCE):
-            for key in request.keys[start : start + _KEYS_AT_ONCE]:
-                response.outcomes.append(convert.located_to_proto(await self._outcome(key, asking)))
+            keys = [self._key(message) for message in request.keys[start : start + _KEYS_AT_ONCE]]
+            found, _ = await self._located([key for key in keys if not isinstance(key, RecordRejected)], asking)
+            answers = iter(found)
+            for key in keys:
+                outcome = key if isinstance(key, RecordRejected) else next(answers)
+                if not isinstance(outcome, RecordRejected):
+                    misses += not outcome
+                    outcome = self._outward(outcome)
+                convert.write_located(response.outcomes.add(), outcome)
             await asyncio.sleep(0)  # single look-ups go between
-        self._guard.missed(CALLER.get(), sum(not outcome.identities for outcome in response.outcomes))
+        self._guard.missed(CALLER.get(), misses)
         return response
 
     async def Match(self, request: locator_pb2.MatchRequest, context: Context) -> locator_pb2.MatchResponse:
@@ -349,15 +369,22 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             revision=convert.revision_to_token(revision),
         )
 
-    async def _located(self, key: LocateKey, asking: Asking) -> tuple[Identity, ...]:
-        identities = self._locator.locate(key, asking)
-        if identities is None:
-            identities = await self._writer.run(partial(self._locator.locate_once, key, asking, ACCOUNT.get().request))
-        return identities
+    async def _located(
+        self, keys: Sequence[LocateKey], asking: Asking
+    ) -> tuple[list[tuple[Shown, ...] | RecordRejected], int]:
+        found, revision = self._locator.locate_all(keys, asking)
+        answers: list[tuple[Shown, ...] | RecordRejected] = []
+        for key, each in zip(keys, found, strict=True):
+            if each is None:
+                work = partial(self._locator.locate_once, key, asking, ACCOUNT.get().request)
+                answers.append(await self._writer.run(work))
+            else:
+                answers.append(each)
+        return answers, revision
 
-    async def _outcome(self, message: locator_pb2.LocateKey, asking: Asking) -> tuple[Identity, ...] | RecordRejected:
+    def _key(self, message: locator_pb2.LocateKey) -> LocateKey | RecordRejected:
         try:
-            return self._outward(await self._located(self._inward(convert.key_from_proto(message)), asking))
+            return self._inward(convert.key_from_proto(message))
         except RecordRejected as rejected:
             return rejected
 
@@ -368,7 +395,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             return EnterpriseId(self._pseudonyms.inward(caller.urn, key.value))
         return key
 
-    def _outward(self, identities: tuple[Identity, ...]) -> tuple[Identity, ...]:
+    def _outward(self, identities: tuple[Shown, ...]) -> tuple[Shown, ...]:
         """Identities, in the ids that the caller knows; their order must not tell that of the index."""
         caller = CALLER.get()
         if not caller.is_outside:
@@ -377,7 +404,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         renamed = [
             replace(each, eid=outward(each.eid), split=tuple(sorted(map(outward, each.split)))) for each in identities
         ]
-        return tuple(sorted(renamed, key=lambda identity: identity.eid))
+        return tuple(sorted(renamed, key=attrgetter("eid")))
 
     async def _reached(self, at_least: bytes, context: Context) -> int:
         """Wait until the index holds the demanded revision; give the revision that it stands at.

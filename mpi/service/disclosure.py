@@ -7,7 +7,9 @@ consent for one lookup is used up.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from mpi.domain.changes import Cause
 from mpi.domain.consent import (
@@ -23,14 +25,17 @@ from mpi.domain.consent import (
     open_to_all,
 )
 from mpi.domain.identifiers import EnterpriseId, LocateKey
-from mpi.domain.identity import Identity
+from mpi.domain.identity import Identity, ReadyIdentity
 from mpi.domain.purpose import PurposeOfUse
-from mpi.errors import Conflict
+from mpi.errors import Conflict, RecordRejected
 from mpi.index.lmdb_index import Index, IndexReader, Member
 from mpi.index.projector import bring_up, project
 from mpi.service.gateway import Gateway
 from mpi.service.location import admitted
 from mpi.store.sql import Store
+
+Shown = Identity | ReadyIdentity
+"""An identity that a caller may learn of."""
 
 
 class Disclosure:
@@ -59,6 +64,26 @@ class Disclosure:
         with self._index.reading() as reader:
             found, used = self._look(reader, admitted(self._gateway, key), asking)
         return None if used else found
+
+    def locate_all(
+        self, keys: Sequence[LocateKey], asking: Asking
+    ) -> tuple[list[tuple[Shown, ...] | RecordRejected | None], int]:
+        """Find the identities of many keys in one snapshot, each as `locate` does.
+
+        Returns:
+            For each key the identities, None where the answer would use up a consent, or why it is refused; and the
+            revision that all this is of.
+        """
+        answers: list[tuple[Shown, ...] | RecordRejected | None] = []
+        with self._index.reading() as reader:
+            for key in keys:
+                try:
+                    found, used = self._look(reader, admitted(self._gateway, key), asking, as_stored=True)
+                except RecordRejected as rejected:
+                    answers.append(rejected)
+                else:
+                    answers.append(None if used else found)
+            return answers, reader.revision()
 
     def locate_once(self, key: LocateKey, asking: Asking, request: str = "") -> tuple[Identity, ...]:
         """Find identities as `locate` does, and use up the consents for one lookup that this takes.
@@ -118,23 +143,23 @@ class Disclosure:
             return reader.revision()
 
     def _look(
-        self, reader: IndexReader, key: LocateKey, asking: Asking
-    ) -> tuple[tuple[Identity, ...], tuple[Consent, ...]]:
-        found, used = [], dict[Consent, None]()
-        plain = reader.is_silent() and not asking.whole and asking.purpose is not PurposeOfUse.BTG
+        self, reader: IndexReader, key: LocateKey, asking: Asking, *, as_stored: bool = False
+    ) -> tuple[tuple[Any, ...], tuple[Consent, ...]]:
+        found, used = list[Shown](), dict[Consent, None]()
+        plain = as_stored and reader.is_silent() and not asking.whole and asking.purpose is not PurposeOfUse.BTG
         for held in reader.held(key):
-            everything = held.locations()
-            is_open = plain and all(self._plain(asking, each.facility) for each in everything)
+            codes, answer = held.ready()
+            is_open = plain and all(self._plain(asking, code) for code in codes)
             if is_open and held.eid:
-                shown = everything  # almost every lookup is of people who said nothing, at facilities open to all
-            else:
-                members = held.members()
-                seen, once = self._seen(reader, members, asking)
-                shown = [member.location for member, is_seen in zip(members, seen, strict=True) if is_seen]
-                if held.eid and shown:
-                    used.update(dict.fromkeys(once))
+                # Almost every lookup is of people who said nothing, at facilities open to all.
+                found.append(ReadyIdentity(held.eid, answer, self._parts(reader, key, asking)))
+                continue
+            members = held.members()
+            seen, once = self._seen(reader, members, asking)
+            shown = sorted(member.location for member, is_seen in zip(members, seen, strict=True) if is_seen)
             if held.eid and shown:
-                found.append(Identity(held.eid, tuple(sorted(shown)), self._parts(reader, key, asking)))
+                found.append(Identity(held.eid, tuple(shown), self._parts(reader, key, asking)))
+                used.update(dict.fromkeys(once))
         return tuple(found), tuple(used)
 
     def _seen(

@@ -7,7 +7,6 @@ tell people by their exact distances, and nothing from before the gateway is sto
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -23,7 +22,7 @@ from mpi.domain.record import (
     EncodedRecord,
 )
 from mpi.errors import Reason, RecordRejected
-from mpi.keyfiles import derive
+from mpi.keyfiles import Keyed, derive
 from mpi.linkage.rekeying import Rekeying
 from mpi.rules import Rules
 from mpi.store.packing import pack_record
@@ -35,10 +34,10 @@ class Gateway:
     def __init__(self, secret: bytes, rules: Rules, epochs: Collection[str]) -> None:
         self._profile = profile = rules.profile
         self._epochs = frozenset(epochs)
-        self._tokens = {kind: derive(secret, f"token/{kind.value}") for kind in IdentifierKind}
-        self._content = derive(secret, "content")
-        self._local_id = derive(secret, "token/local_id")
-        self._buckets = {name: derive(secret, f"bucket/{name}") for name in profile.channel_names()}
+        self._tokens = {kind: Keyed(derive(secret, f"token/{kind.value}")) for kind in IdentifierKind}
+        self._content = Keyed(derive(secret, "content"))
+        self._local_id = Keyed(derive(secret, "token/local_id"))
+        self._buckets = {name: Keyed(derive(secret, f"bucket/{name}")) for name in profile.channel_names()}
         self._rekeying = Rekeying(secret, profile.bits, rules.gateway)
 
     def record(self, record: EncodedRecord) -> EncodedRecord:
@@ -89,18 +88,18 @@ class Gateway:
     def content_digest(self, record: EncodedRecord) -> bytes:
         """Keyed digest of a record as it arrived, 32 bytes: equal for equal content, and nothing else is kept of it."""
         sealed_alike = replace(record, sealed_view=record.sealed_view[:SEALED_VIEW_HEADER_BYTES])
-        return hmac.digest(self._content, pack_record(sealed_alike), "sha256")
+        return self._content.digest(pack_record(sealed_alike))
 
     def identifier(self, token: IdentifierToken) -> IdentifierToken:
         """Re-key the token of a number."""
-        return IdentifierToken(token.kind, hmac.digest(self._tokens[token.kind], token.value, "sha256"))
+        return IdentifierToken(token.kind, self._tokens[token.kind].digest(token.value))
 
     def local_id(self, token: LocalIdToken) -> LocalIdToken:
         """Re-key the token of a local id."""
         return LocalIdToken(self._local_id_token(token.value))
 
     def _local_id_token(self, value: bytes) -> bytes:
-        return hmac.digest(self._local_id, value, "sha256")
+        return self._local_id.digest(value)
 
     def _admitted(self, record: EncodedRecord, encodings: Iterator[EncodedDemographics]) -> EncodedRecord:
         """Put a record together from its re-keyed encodings, which are the next ones."""
@@ -148,9 +147,7 @@ class Gateway:
         vectors = np.frombuffer(b"".join(each.vector for each in sent), np.uint8).reshape(-1, size)
         moved = self._rekeying.vectors([e.channel for e in sent], [e.bucket for e in sent], vectors).tobytes()
         channels = iter(
-            ChannelEncoding(
-                each.channel, hmac.digest(self._buckets[each.channel], each.bucket, "sha256"), moved[at : at + size]
-            )
+            ChannelEncoding(each.channel, self._buckets[each.channel].digest(each.bucket), moved[at : at + size])
             for each, at in zip(sent, range(0, len(moved), size), strict=True)
         )
         return [

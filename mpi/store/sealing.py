@@ -6,7 +6,6 @@ cannot be swapped. A record's contents are sealed with a key of its own; without
 
 from __future__ import annotations
 
-import hmac
 import os
 
 from cryptography.exceptions import InvalidTag
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mpi.domain.record import EncodedRecord
 from mpi.errors import StoreUnusable
-from mpi.keyfiles import KEY_BYTES, derive
+from mpi.keyfiles import KEY_BYTES, Keyed, derive
 
 _NONCE_BYTES = 12
 _NAME_BYTES = 16
@@ -50,13 +49,13 @@ class Sealing:
 
     def __init__(self, at_rest: bytes) -> None:
         self.box = Box(derive(at_rest, "store/payload"))
-        self._ref_key = derive(at_rest, "store/ref")
-        self._trace_key = derive(at_rest, "store/trace")
-        self._subject_key = derive(at_rest, "store/subject")
+        self._ref_key = Keyed(derive(at_rest, "store/ref"))
+        self._trace_key = Keyed(derive(at_rest, "store/trace"))
+        self._subject_key = Keyed(derive(at_rest, "store/subject"))
 
     def ref(self, facility: str, local_id_token: bytes) -> bytes:
         """Keyed name that finds a facility's record again, 32 bytes."""
-        return hmac.digest(self._ref_key, facility.encode() + b"\x1f" + local_id_token, "sha256")
+        return self._ref_key.digest(facility.encode() + b"\x1f" + local_id_token)
 
     def refs(self, record: EncodedRecord) -> tuple[bytes, bytes | None]:
         """Keyed names of a record: of its own key epoch, and of the one before while the epoch is being changed."""
@@ -68,7 +67,7 @@ class Sealing:
 
     def trace(self, eid: str) -> bytes:
         """Keyed name under which the changes of an identity are found, 16 bytes."""
-        return hmac.digest(self._trace_key, eid.encode(), "sha256")[:_NAME_BYTES]
+        return self._trace_key.digest(eid.encode())[:_NAME_BYTES]
 
     def change(self, revision: int, outer: bytes, inner: bytes) -> bytes:
         """Payload of a row of the log: its outer part sealed here, its inner part sealed already."""
@@ -77,7 +76,7 @@ class Sealing:
 
     def subject(self, packed: bytes) -> bytes:
         """Keyed name under which what was said about somebody is found, 16 bytes."""
-        return hmac.digest(self._subject_key, packed, "sha256")[:_NAME_BYTES]
+        return self._subject_key.digest(packed)[:_NAME_BYTES]
 
     def new_record_key(self, number: int) -> tuple[Box, bytes]:
         """Make a record's own key; gives what it seals with, and the key sealed for the record's row."""

@@ -20,7 +20,7 @@ from mpi.domain.identifiers import (
     is_eid,
     is_facility_code,
 )
-from mpi.domain.identity import Decision, Evidence, Identity, Location, MatchCandidate, Registration
+from mpi.domain.identity import Decision, Evidence, Identity, Location, MatchCandidate, ReadyIdentity, Registration
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import (
     MAX_BATCH,
@@ -231,8 +231,14 @@ def purpose_from_proto(number: locator_service_pb2.PurposeOfUse.ValueType) -> Pu
     return purpose
 
 
-def identity_to_proto(identity: Identity) -> identity_pb2.Identity:
+def identity_to_proto(identity: Identity | ReadyIdentity) -> identity_pb2.Identity:
     """Write an identity."""
+    if isinstance(identity, ReadyIdentity):
+        message = identity_pb2.Identity.FromString(identity.answer)
+        message.eid = identity.eid
+        if identity.split:
+            message.split.extend(identity.split)
+        return message
     return identity_pb2.Identity(
         eid=identity.eid,
         locations=[location_to_proto(at) for at in identity.locations],
@@ -303,11 +309,15 @@ def outcome_from_proto(message: registry_service_pb2.RecordOutcome) -> Registrat
     return registration_from_proto(message.registration)
 
 
-def located_to_proto(answer: Sequence[Identity] | RecordRejected) -> locator_service_pb2.LocateOutcome:
-    """Write the answer to one key of a batch."""
+def write_located(
+    message: locator_service_pb2.LocateOutcome, answer: Sequence[Identity | ReadyIdentity] | RecordRejected
+) -> None:
+    """Write the answer to one key of a batch into a message."""
     if isinstance(answer, RecordRejected):
-        return locator_service_pb2.LocateOutcome(error=item_error(answer))
-    return locator_service_pb2.LocateOutcome(identities=[identity_to_proto(identity) for identity in answer])
+        message.error.CopyFrom(item_error(answer))
+        return
+    for identity in answer:
+        message.identities.append(identity_to_proto(identity))
 
 
 def located_from_proto(message: locator_service_pb2.LocateOutcome) -> tuple[Identity, ...] | RecordRejected:

@@ -87,6 +87,9 @@ class MemoryIndex:
         eids = {eid for eid, record in self.records.values() if self._fits(key, eid, record)}
         return tuple(self._identity(eid) for eid in sorted(eids))
 
+    def locate_all(self, keys: Sequence[LocateKey], asking: Asking) -> tuple[list[tuple[Identity, ...]], int]:
+        return [self.locate(key) for key in keys], self.at
+
     def _fits(self, key: LocateKey, eid: str, record: EncodedRecord) -> bool:
         if isinstance(key, EnterpriseId):
             return eid == key.value

@@ -7,10 +7,19 @@ import uuid
 import pytest
 
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken
-from mpi.domain.identity import Decision, Evidence, Identity, Location, MatchCandidate, Registration
+from mpi.domain.identity import (
+    Decision,
+    Evidence,
+    Identity,
+    Location,
+    MatchCandidate,
+    ReadyIdentity,
+    Registration,
+)
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import MAX_BATCH, MAX_CHANNELS, MAX_POINTER_BYTES, MAX_TOKENS
 from mpi.errors import Reason, RecordRejected
+from mpi.index.ready import ready_answer
 from mpi.v1 import identity_pb2, locator_service_pb2, record_pb2
 from mpi.wire import convert
 from tests.server.running import encoded
@@ -176,11 +185,20 @@ def test_refused_outcomes_go_both_ways():
 
 def test_located_answers_go_both_ways():
     """The answer to one key of a batch comes back, whether identities, none, or an error."""
-    identity = Identity("eid", ())
-    assert convert.located_from_proto(convert.located_to_proto([identity])) == (identity,)
-    assert convert.located_from_proto(convert.located_to_proto([])) == ()
+
+    def located(answer):
+        message = locator_service_pb2.LocateOutcome()
+        convert.write_located(message, answer)
+        return convert.located_from_proto(message)
+
+    places = tuple(Location(f"{10661 + turn}", bytes([turn]) * (20 * turn + 1)) for turn in range(12))
+    identity = Identity("eid", places, ("part",))
+    assert located([identity]) == (identity,)
+    ready = ReadyIdentity(identity.eid, ready_answer(identity.locations), identity.split)
+    assert located([ready]) == (identity,)
+    assert located([]) == ()
     refused = RecordRejected(Reason.REQUEST_INVALID, "key", "is empty")
-    assert convert.located_from_proto(convert.located_to_proto(refused)).field == "key"
+    assert located(refused).field == "key"
 
 
 def test_candidates_go_both_ways():
