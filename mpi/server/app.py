@@ -147,7 +147,7 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        RegistryServicer(application.registry, writer, application.pseudonyms), guarded
+        RegistryServicer(application.registry, writer), guarded
     )
     use_cases = application.locator, application.history, application.matcher, application.pseudonyms
     locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]

@@ -21,7 +21,7 @@ from mpi.domain.identity import (
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import AccessDenied, IndexBehind, Reason, RecordRejected, ServiceUnavailable
-from mpi.server.accounts import ACCOUNT
+from mpi.server.accounts import ACCOUNT, Account
 from mpi.server.edge import CALLER, Context
 from mpi.server.limits import Guard
 from mpi.v1 import consent_service_pb2 as consent_pb2
@@ -190,17 +190,16 @@ class Writer:
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     """Takes encoded records from facilities (compare IHE ITI-93)."""
 
-    def __init__(self, registry: Registry, writer: Writer, pseudonyms: Pseudonyms) -> None:
+    def __init__(self, registry: Registry, writer: Writer) -> None:
         self._registry = registry
         self._writer = writer
-        self._pseudonyms = pseudonyms
 
     async def Register(self, request: registry_pb2.RegisterRequest, context: Context) -> registry_pb2.RegisterResponse:
         """Store one record and link it."""
         if not request.HasField("record"):
             raise RecordRejected(Reason.REQUEST_INVALID, "record", "is missing")
-        caller, name = CALLER.get(), ACCOUNT.get().request
-        (outcome,), revision = await self._writer.run(partial(self._register, [request.record], caller, name))
+        caller, account = CALLER.get(), ACCOUNT.get()
+        (outcome,), revision = await self._writer.run(partial(self._register, [request.record], caller, account))
         if isinstance(outcome, RecordRejected):
             if outcome.reason is Reason.FACILITY_MISMATCH:
                 raise AccessDenied(outcome.reason, _FOREIGN_RECORD)
@@ -208,18 +207,18 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         return registry_pb2.RegisterResponse(
             registration=convert.registration_to_proto(outcome),
             revision=convert.revision_to_token(revision),
-            request_id=name,
+            request_id=account.request,
         )
 
     async def RegisterBatch(
         self, request_iterator: AsyncIterator[registry_pb2.RegisterBatchRequest], context: Context
     ) -> AsyncIterator[registry_pb2.RegisterBatchResponse]:
         """Store batches, one transaction each; the next is read when the answer to the last has been sent."""
-        caller, name = CALLER.get(), ACCOUNT.get().request
+        caller, account = CALLER.get(), ACCOUNT.get()
         async for request in request_iterator:
             cursor = convert.check_cursor(request.cursor)
             convert.check_batch(request.records, "records")
-            yield await self._writer.run(partial(self._batch, request, cursor, caller, name))
+            yield await self._writer.run(partial(self._batch, request, cursor, caller, account))
 
     async def Retract(self, request: registry_pb2.RetractRequest, context: Context) -> registry_pb2.RetractResponse:
         """Take a record back."""
@@ -233,30 +232,27 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         return registry_pb2.RetractResponse(retracted=retracted, revision=convert.revision_to_token(revision))
 
     def _batch(
-        self, request: registry_pb2.RegisterBatchRequest, cursor: bytes, caller: Caller, name: str
+        self, request: registry_pb2.RegisterBatchRequest, cursor: bytes, caller: Caller, account: Account
     ) -> registry_pb2.RegisterBatchResponse:
-        outcomes, revision = self._register(request.records, caller, name)
+        outcomes, revision = self._register(request.records, caller, account)
         return registry_pb2.RegisterBatchResponse(
             cursor=cursor,
             outcomes=[convert.outcome_to_proto(outcome) for outcome in outcomes],
             revision=convert.revision_to_token(revision),
-            request_id=name,
+            request_id=account.request,
         )
 
     def _register(
-        self, messages: Sequence[record_pb2.EncodedRecord], caller: Caller, name: str
+        self, messages: Sequence[record_pb2.EncodedRecord], caller: Caller, account: Account
     ) -> tuple[list[Registration | RecordRejected], int]:
         """Register what can be taken, and put the refusals back in their places."""
         entries = [_record(message, caller) for message in messages]
         taken = [entry for entry in entries if isinstance(entry, EncodedRecord)]
-        outcomes, revision = self._registry.register(taken, caller.urn, name)
+        outcomes, revision = self._registry.register(taken, caller.urn, account.request)
         if caller.is_outside:
-            outcomes = [
-                replace(each, eid=self._pseudonyms.outward(caller.urn, each.eid))
-                if isinstance(each, Registration)
-                else each
-                for each in outcomes
-            ]
+            # The journal knows the identities all the same.
+            account.identities |= {each.eid for each in outcomes if isinstance(each, Registration)}
+            outcomes = [each.acknowledged() if isinstance(each, Registration) else each for each in outcomes]
         answers = iter(outcomes)
         return [next(answers) if isinstance(entry, EncodedRecord) else entry for entry in entries], revision
 
@@ -473,7 +469,8 @@ def _asking(number: locator_pb2.PurposeOfUse.ValueType) -> Asking:
     if not caller.may_claim(purpose):
         raise AccessDenied(Reason.PURPOSE_DENIED, "the client may not look up for this purpose")
     facility = caller.name if caller.role is Role.FACILITY else ""
-    return Asking(caller.urn, facility, purpose, whole=Role.STEWARD in (caller.role, *caller.roles))
+    whole = Role.STEWARD in (caller.role, *caller.roles)
+    return Asking(caller.urn, facility, purpose, whole, ACCOUNT.get().weighed)
 
 
 def _record(message: record_pb2.EncodedRecord, caller: Caller) -> EncodedRecord | RecordRejected:
