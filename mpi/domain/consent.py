@@ -41,6 +41,12 @@ class Stance(StrEnum):
     """Records may not be located."""
     USED = "used"
     """It was given for one lookup, which has been made."""
+    LIFTED = "lifted"
+    """An objection that a record kept by itself, and that a privacy officer has taken back: nothing is said."""
+
+
+_SILENT = frozenset({Stance.USED, Stance.LIFTED})
+"""Stances that count no more."""
 
 
 Subject = IdentifierToken | int
@@ -70,6 +76,19 @@ class Consent:
     sensitive: bool = False
     recorder: str = ""
     reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An objection that a record keeps by itself, since it was parted from the number that it was said under.
+
+    Attributes:
+        said: the objection; its subject is the record's number.
+        facility: whose record it is.
+    """
+
+    said: Consent
+    facility: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +251,7 @@ def disclosed(
     """
     if asking.whole or asking.purpose is PurposeOfUse.BTG:
         return [True] * len(holdings), ()
-    said = [each for each in consents if each.purpose is asking.purpose and each.stance is not Stance.USED]
+    said = [each for each in consents if each.purpose is asking.purpose and each.stance not in _SILENT]
     seen = _seen(policy, asking, holdings, said)
     once = tuple(each for each in said if each.once and each.stance is Stance.GIVEN)
     if not once or seen == _seen(policy, asking, holdings, [each for each in said if each not in once]):
@@ -273,7 +292,7 @@ def grounds(policy: Policy, asking: Asking, holdings: Sequence[Holding], consent
         return {"break-glass"}
     if asking.whole:
         return {"stewardship"}
-    said = [each for each in consents if each.purpose is asking.purpose and each.stance is not Stance.USED]
+    said = [each for each in consents if each.purpose is asking.purpose and each.stance not in _SILENT]
     found = set[str]()
     for holding in holdings:
         if holding.facility == asking.facility:

@@ -163,7 +163,7 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
         ConsentServicer(application.consents, writer, pool), guarded
     )
     privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        PrivacyServicer(application.privacy, writer, pool), guarded
+        PrivacyServicer(application.privacy, application.consents, writer, pool), guarded
     )
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

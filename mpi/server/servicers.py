@@ -10,7 +10,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from mpi.domain.access import Caller, Role
-from mpi.domain.consent import Asking, Consent, Opening, OpeningStatus
+from mpi.domain.consent import Asking, Carried, Consent, Opening, OpeningStatus
 from mpi.domain.identifiers import EnterpriseId, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import (
     Decision,
@@ -148,6 +148,14 @@ class Consents(Protocol):
 
     def listed(self, token: IdentifierToken, recorder: str | None) -> list[Consent]:
         """Say what holds under a number, of all that was said or of what one client brought."""
+
+    def carried(self, key: LocateKey) -> list[Carried]:
+        """List objections that records behind a key keep by themselves."""
+
+    def lift(
+        self, record: int, network: str, purposes: Sequence[PurposeOfUse], actor: str, request: str, *, reference: str
+    ) -> int:
+        """Take such objections back; gives the revision from which on they hold no more."""
 
 
 class Writer:
@@ -435,8 +443,9 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
 class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
     """Shows privacy officers who broke the glass, and takes their judgement."""
 
-    def __init__(self, privacy: Privacy, writer: Writer, pool: Executor) -> None:
+    def __init__(self, privacy: Privacy, consents: Consents, writer: Writer, pool: Executor) -> None:
         self._privacy = privacy
+        self._consents = consents
         self._writer = writer
         self._pool = pool
 
@@ -456,6 +465,23 @@ class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
         status = consent.judgement_from_proto(request.judgement)
         await self._writer.run(partial(self._privacy.judge, number, status, *signed()))
         return privacy_pb2.JudgeOpeningResponse()
+
+    async def ListCarried(
+        self, request: privacy_pb2.ListCarriedRequest, context: Context
+    ) -> privacy_pb2.ListCarriedResponse:
+        """List objections that records keep by themselves."""
+        key = convert.key_from_proto(request.key)
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, self._consents.carried, key)
+        return privacy_pb2.ListCarriedResponse(carried=[consent.carried_to_proto(each) for each in found])
+
+    async def LiftCarried(
+        self, request: privacy_pb2.LiftCarriedRequest, context: Context
+    ) -> privacy_pb2.LiftCarriedResponse:
+        """Take some of them back."""
+        record = stewardship.check_number(request.record, "record")
+        purposes = [convert.purpose_from_proto(each) for each in request.purposes]
+        work = partial(self._consents.lift, record, request.network, purposes, *signed(), reference=request.reference)
+        return privacy_pb2.LiftCarriedResponse(revision=convert.revision_to_token(await self._writer.run(work)))
 
 
 def signed() -> tuple[str, str]:

@@ -15,7 +15,7 @@ from mpi.domain.identifiers import EnterpriseId, IdentifierToken, LocalIdToken
 from mpi.domain.identity import Decision, Registration
 from mpi.domain.record import EncodedRecord
 from mpi.encoder.demographics import RawDemographics
-from mpi.errors import AccessDenied, Conflict, RecordRejected
+from mpi.errors import AccessDenied, Conflict, NotFound, RecordRejected
 from mpi.server.bootstrap import application
 from mpi.server.certs import issue_dev_certificates
 from mpi.v1 import locator_service_pb2 as pb2
@@ -250,6 +250,25 @@ def test_a_facility_does_not_see_a_merge_that_is_hidden_from_it(at):
     assert at.other.locate(EnterpriseId(before.identities[0].eid), TREAT).identities == before.identities
     at.steward.split(theirs, [[1], [2]])
     assert at.other.locate(EnterpriseId(before.identities[0].eid), TREAT).identities == before.identities
+
+
+def test_a_privacy_officer_lifts_an_objection_that_a_record_kept(at):
+    """Over the wire: listed with record and facility, lifted, and gone at the next lookup; for officers alone."""
+    (anew,) = at.of("10661", raw("นายสมชาย ใจดี", "1", birth_date="15/03/2525", sex="1"))
+    at.facility.register(at.record)
+    at.officer.withdraw_consent(number(at.record), "mor-prom", [TREAT], reference="form 7")
+    at.facility.register(anew)
+    key = LocalIdToken(anew.local_id_token)
+    assert at.exchange.locate(key, TREAT).identities == ()
+    (carried,) = at.officer.carried(key)
+    assert (carried.facility, carried.said.network, carried.said.reference) == ("10661", "mor-prom", "form 7")
+    with pytest.raises(AccessDenied):
+        at.steward.lift_carried(carried.said.subject, "mor-prom", [TREAT])
+    revision = at.officer.lift_carried(carried.said.subject, "mor-prom", [TREAT], reference="case 1")
+    assert len(at.exchange.locate(key, TREAT, at_least=revision).identities) == 1
+    assert at.officer.carried(key) == []
+    with pytest.raises(NotFound):
+        at.officer.lift_carried(carried.said.subject, "mor-prom", [TREAT])
 
 
 def test_every_client_has_enterprise_ids_of_its_own(at):
