@@ -166,7 +166,7 @@ def register(client: Client, records: Sequence[EncodedRecord], pid: int) -> dict
         if isinstance(outcome, RecordRejected):
             sys.exit(f"a record was refused: {outcome.message}")
         assert isinstance(outcome, Registration)
-        outcomes["unchanged" if outcome.unchanged else outcome.decision.value] += 1
+        outcomes["unchanged" if outcome.unchanged else "stored"] += 1
     return {
         "records": len(records),
         "seconds": seconds,

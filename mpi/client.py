@@ -26,7 +26,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from mpi.domain.changes import Change, Selection
-from mpi.domain.consent import Consent, Opening, OpeningStatus
+from mpi.domain.consent import Carried, Consent, Opening, OpeningStatus
 from mpi.domain.identifiers import IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Decision, Identity, IdentityView, MatchCandidate, Registration, Regrouped, Undone
 from mpi.domain.purpose import PurposeOfUse
@@ -501,6 +501,31 @@ class Client:
         """List lookups that broke the glass and wait to be judged, the oldest first, at most 100."""
         response = self._call(self._privacy.ListOpenings, privacy_pb2.ListOpeningsRequest(after=after))
         return [consent.opening_from_proto(each) for each in response.openings]
+
+    def carried(self, key: LocateKey) -> list[Carried]:
+        """List the objections that records of the people behind a key keep by themselves."""
+        request = privacy_pb2.ListCarriedRequest(key=convert.key_to_proto(key))
+        response = self._call(self._privacy.ListCarried, request)
+        return [consent.carried_from_proto(each) for each in response.carried]
+
+    def lift_carried(
+        self, record: int, network: str, purposes: Sequence[PurposeOfUse], *, reference: str = ""
+    ) -> bytes:
+        """Take objections back that a record keeps by itself.
+
+        Returns:
+            A revision token, which a lookup can demand as `at_least`.
+
+        Raises:
+            NotFound: the record keeps no such objection.
+        """
+        request = privacy_pb2.LiftCarriedRequest(
+            record=record,
+            network=network,
+            purposes=[convert.purpose_to_proto(each) for each in purposes],
+            reference=reference,
+        )
+        return bytes(self._call(self._privacy.LiftCarried, request).revision)
 
     def judge_opening(self, number: int, *, justified: bool) -> None:
         """Say whether a lookup that broke the glass was right.

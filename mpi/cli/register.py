@@ -20,7 +20,8 @@ BATCH_SECONDS = 60.0
 """How long the answer to one batch may take."""
 REFUSED = "refused"
 
-_OUTCOMES = ("link", "new", "review", "unchanged", REFUSED)
+_STORED, _UNCHANGED = "stored", "unchanged"
+_OUTCOMES = (_STORED, _UNCHANGED, REFUSED)
 _ROWS_SHOWN = 10
 
 
@@ -30,7 +31,7 @@ class Registered:
 
     Attributes:
         records: records that were answered.
-        outcomes: how many were linked, new, for review, unchanged and refused.
+        outcomes: how many were stored, unchanged and refused.
         refused: for each reason and part at fault, the files and rows of the extract that it concerns.
         revision: token of the last write, which a lookup can demand to see everything of this run.
         seconds: how long it took.
@@ -49,7 +50,7 @@ class Registered:
                 self.outcomes[REFUSED] += 1
                 self.refused.setdefault((outcome.reason.value, outcome.field), []).append(row)
             else:
-                self.outcomes["unchanged" if outcome.unchanged else outcome.decision.value] += 1
+                self.outcomes[_UNCHANGED if outcome.unchanged else _STORED] += 1
         self.records += len(rows)
         self.revision = batch.revision
 

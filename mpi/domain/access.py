@@ -48,6 +48,8 @@ ALLOWED = {
     "/mpi.v1.ConsentService/List": frozenset({Role.EXCHANGE, Role.PRIVACY_OFFICER}),
     "/mpi.v1.PrivacyService/ListOpenings": frozenset({Role.PRIVACY_OFFICER}),
     "/mpi.v1.PrivacyService/JudgeOpening": frozenset({Role.PRIVACY_OFFICER}),
+    "/mpi.v1.PrivacyService/ListCarried": frozenset({Role.PRIVACY_OFFICER}),
+    "/mpi.v1.PrivacyService/LiftCarried": frozenset({Role.PRIVACY_OFFICER}),
     "/mpi.v1.StewardshipService/GetIdentity": _STEWARDS,
     "/mpi.v1.StewardshipService/Link": _STEWARDS,
     "/mpi.v1.StewardshipService/Unlink": _STEWARDS,

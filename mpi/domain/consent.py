@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from urllib.parse import quote
 
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken
 from mpi.domain.purpose import PurposeOfUse
@@ -40,6 +41,12 @@ class Stance(StrEnum):
     """Records may not be located."""
     USED = "used"
     """It was given for one lookup, which has been made."""
+    LIFTED = "lifted"
+    """An objection that a record kept by itself, and that a privacy officer has taken back: nothing is said."""
+
+
+_SILENT = frozenset({Stance.USED, Stance.LIFTED})
+"""Stances that count no more."""
 
 
 Subject = IdentifierToken | int
@@ -69,6 +76,19 @@ class Consent:
     sensitive: bool = False
     recorder: str = ""
     reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An objection that a record keeps by itself, since it was parted from the number that it was said under.
+
+    Attributes:
+        said: the objection; its subject is the record's number.
+        facility: whose record it is.
+    """
+
+    said: Consent
+    facility: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +130,28 @@ class Policy:
         return any(facility in facilities for facilities in self.classes.values())
 
 
+MOST_GROUNDS = 32
+"""Most terms of a basis that are told; a batch of many people may rest on more."""
+
+
+@dataclass(slots=True)
+class Weighed:
+    """What was weighed for an answer, for the audit journal.
+
+    Attributes:
+        eids: identities that the keys led to, shown or hidden.
+        grounds: what showing them rested on, such as "statutory:mor-prom" or "consent:health-link:form 12".
+    """
+
+    eids: set[str] = field(default_factory=set)
+    grounds: set[str] = field(default_factory=set)
+
+    def basis(self) -> str:
+        """The grounds as one text."""
+        terms = sorted(self.grounds)
+        return ", ".join([*terms[:MOST_GROUNDS], *(["more"] if terms[MOST_GROUNDS:] else [])])
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """Who asks, and why.
@@ -119,12 +161,14 @@ class Asking:
         facility: the code of a facility that asks; "" for another client. Its own records are never hidden from it.
         purpose: purpose of use.
         whole: nothing is hidden: a steward asks, who must see identities whole.
+        weighed: takes note of what the answer rests on.
     """
 
     client: str
     facility: str
     purpose: PurposeOfUse
     whole: bool = False
+    weighed: Weighed = field(default_factory=Weighed, compare=False, repr=False)
 
 
 class OpeningStatus(StrEnum):
@@ -207,7 +251,7 @@ def disclosed(
     """
     if asking.whole or asking.purpose is PurposeOfUse.BTG:
         return [True] * len(holdings), ()
-    said = [each for each in consents if each.purpose is asking.purpose and each.stance is not Stance.USED]
+    said = [each for each in consents if each.purpose is asking.purpose and each.stance not in _SILENT]
     seen = _seen(policy, asking, holdings, said)
     once = tuple(each for each in said if each.once and each.stance is Stance.GIVEN)
     if not once or seen == _seen(policy, asking, holdings, [each for each in said if each not in once]):
@@ -215,17 +259,57 @@ def disclosed(
     return seen, once
 
 
-def open_to_all(policy: Policy, networks: Sequence[Network], facility: str) -> bool:
-    """Say whether a facility's record may be located over networks where nobody has said anything.
+def open_to_all(policy: Policy, networks: Sequence[Network], facility: str) -> str:
+    """Say over which network a facility's record may be located where nobody has said anything; "" for none.
 
     It is so for every purpose or for none, so it need not be found out for every lookup.
     """
     sensitive = policy.is_sensitive(facility)
-    return any(
-        network.has(facility)
-        and permits(network, PurposeOfUse.TREAT, None, sensitive=sensitive, includes_sensitive=False)
-        for network in networks
-    )
+    for network in networks:
+        if network.has(facility) and permits(
+            network, PurposeOfUse.TREAT, None, sensitive=sensitive, includes_sensitive=False
+        ):
+            return network.name
+    return ""
+
+
+OWN_RECORD = "own-record"
+
+
+def statutory(network: str) -> str:
+    """The ground of what a network shows by law."""
+    return f"statutory:{network}"
+
+
+def grounds(policy: Policy, asking: Asking, holdings: Sequence[Holding], consents: Collection[Consent]) -> set[str]:
+    """Say what showing the records rests on that `disclosed` shows; the arguments are the same.
+
+    Returns:
+        Words such as "own-record", "statutory:mor-prom", "consent:health-link:form 12", "stewardship" and
+        "break-glass".
+    """
+    if asking.purpose is PurposeOfUse.BTG:
+        return {"break-glass"}
+    if asking.whole:
+        return {"stewardship"}
+    said = [each for each in consents if each.purpose is asking.purpose and each.stance not in _SILENT]
+    found = set[str]()
+    for holding in holdings:
+        if holding.facility == asking.facility:
+            found.add(OWN_RECORD)
+            continue
+        for network in policy.asked_over(asking.client):
+            if network.has(holding.facility) and _opens(policy, network, asking.purpose, holding, said):
+                objected = any(each.network == network.name and each.stance is Stance.WITHDRAWN for each in said)
+                given = [] if objected else _given(network, holding, said)
+                found |= {_by_consent(each) for each in given} or {statutory(network.name)}
+    return found
+
+
+def _by_consent(consent: Consent) -> str:
+    """The ground of what a consent opens; nothing in a reference can end it and begin another one."""
+    reference = quote(consent.reference, safe=" /#()")
+    return f"consent:{consent.network}" + (f":{reference}" if reference else "")
 
 
 def _seen(policy: Policy, asking: Asking, holdings: Sequence[Holding], said: Sequence[Consent]) -> list[bool]:
@@ -245,7 +329,16 @@ def _opens(policy: Policy, network: Network, purpose: PurposeOfUse, holding: Hol
     sensitive = policy.is_sensitive(holding.facility)
     if any(each.stance is Stance.WITHDRAWN for each in here):
         return permits(network, purpose, Stance.WITHDRAWN, sensitive=sensitive, includes_sensitive=False)
-    numbers = holding.numbers()
-    given = [each for each in here if not numbers or each.subject in numbers]
+    given = _given(network, holding, said)
     includes = any(each.sensitive for each in given)
     return permits(network, purpose, Stance.GIVEN if given else None, sensitive=sensitive, includes_sensitive=includes)
+
+
+def _given(network: Network, holding: Holding, said: Sequence[Consent]) -> list[Consent]:
+    """Consents that count for a record: those under its numbers, or any of the person's where it carries none."""
+    numbers = holding.numbers()
+    return [
+        each
+        for each in said
+        if each.network == network.name and each.stance is Stance.GIVEN and (not numbers or each.subject in numbers)
+    ]

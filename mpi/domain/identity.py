@@ -17,6 +17,8 @@ class Decision(StrEnum):
     """Nothing came near enough: it began an identity of its own."""
     REVIEW = "review"
     """It began an identity of its own, and a person must look at a possible link."""
+    STORED = "stored"
+    """It is held; what it was matched with is not for this client to know."""
 
 
 @dataclass(frozen=True, slots=True, order=True, repr=False)
@@ -181,3 +183,11 @@ class Registration:
     weight: float | None
     unchanged: bool
     why: str
+
+    def acknowledged(self) -> Registration:
+        """What the facility may know that brought it: the state of its own record.
+
+        Everything else, the enterprise id that moves with a merge included, would tell whether the person is known
+        elsewhere, and no purpose and no consent was weighed.
+        """
+        return Registration("", Decision.STORED, None, self.unchanged, "")

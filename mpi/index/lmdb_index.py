@@ -405,10 +405,15 @@ class IndexReader:
         Raises:
             IndexCorrupt: no such record.
         """
-        block = self._transaction.get(self._sealer.record_key.seal_number(number), db=self._tables["records"])
-        if block is None:
+        eid = self.placed(number)
+        if not eid:
             raise IndexCorrupt("the index names a record that it does not hold; rebuild it")
-        return self._sealer.record_value.open_eid(bytes(block[:BLOCK]))
+        return eid
+
+    def placed(self, number: int) -> str:
+        """Identity that a record belongs to; "" for a record that is not held."""
+        block = self._transaction.get(self._sealer.record_key.seal_number(number), db=self._tables["records"])
+        return "" if block is None else self._sealer.record_value.open_eid(bytes(block[:BLOCK]))
 
     def members(self, eid: str) -> list[Member]:
         """Members of an identity by record number; empty when there is no such identity."""

@@ -16,6 +16,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from mpi.domain.accounting import Access
+from mpi.domain.consent import Weighed
 from mpi.errors import MpiError
 from mpi.wire import convert
 
@@ -43,32 +44,33 @@ class Journal(Protocol):
 class Account:
     """What is known about a call while it is served.
 
-    A use case that weighs consent sets `basis`; one that withholds identities adds them to `identities`, so that
-    their pseudonyms stand in the entry although the answer does not name them.
+    Where consent is weighed, `weighed` holds what the answer rests on, and the identities that were weighed: their
+    pseudonyms stand in the entry although an answer that hides them does not name them.
 
     Attributes:
         request: name of the call, in the journal and in the log of changes.
         caller: name of the client; "" until it is known.
         purpose: word of HL7 PurposeOfUse; "" where the request has none.
-        basis: legal basis or consent of the answer; "" where none was weighed.
+        weighed: what was weighed for the answer.
         identities: enterprise ids that the call concerned beyond those that its answer names.
         inward: leads from an enterprise id of the client's own to the centre's; None for a client that sees these.
     """
 
-    __slots__ = ("_call", "_rules_digest", "basis", "caller", "identities", "inward", "purpose", "request")
+    __slots__ = ("_call", "_rules_digest", "caller", "identities", "inward", "purpose", "request", "weighed")
 
     def __init__(self, call: str, rules_digest: str) -> None:
         self._call = call
         self._rules_digest = rules_digest
         self.request = os.urandom(16).hex()
-        self.caller = self.purpose = self.basis = ""
+        self.caller = self.purpose = ""
+        self.weighed = Weighed()
         self.identities: set[str] = set()
         self.inward: Callable[[str], str] | None = None
 
     def asked(self, request: Message) -> None:
         """Take note of a request: of its purpose alone, never of what it asks for."""
-        self.purpose = self.basis = ""
-        self.identities = set()
+        self.purpose = ""
+        self.identities, self.weighed = set(), Weighed()
         field = request.DESCRIPTOR.fields_by_name.get("purpose")
         if field is not None and field.enum_type is not None:
             value = field.enum_type.values_by_number.get(request.purpose)  # type: ignore[attr-defined]
@@ -98,8 +100,8 @@ class Account:
             reason,
             self.caller,
             self.purpose,
-            self.basis,
-            tuple(sorted(identities)),
+            self.weighed.basis(),
+            tuple(sorted(self.weighed.eids.union(identities))),
             results,
             revision,
             self._rules_digest,

@@ -147,7 +147,7 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        RegistryServicer(application.registry, writer, application.pseudonyms), guarded
+        RegistryServicer(application.registry, writer), guarded
     )
     use_cases = application.locator, application.history, application.matcher, application.pseudonyms
     locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
@@ -163,7 +163,7 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
         ConsentServicer(application.consents, writer, pool), guarded
     )
     privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        PrivacyServicer(application.privacy, writer, pool), guarded
+        PrivacyServicer(application.privacy, application.consents, writer, pool), guarded
     )
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

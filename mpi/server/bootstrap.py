@@ -133,7 +133,7 @@ def application(config: ServerConfig) -> Iterator[Application]:
                 questions=Questions(store, review),
                 consents=Consents(gateway, store, index, policy, rules.model.digest),
                 privacy=disclosure,
-                pseudonyms=Pseudonyms(secret),
+                pseudonyms=Pseudonyms(secret, index),
                 rule_of=clients.rule_of,
                 guard=guard,
                 journal=journal,

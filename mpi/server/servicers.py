@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Protocol, TypeVar
 
 from mpi.domain.access import Caller, Role
-from mpi.domain.consent import Asking, Consent, Opening, OpeningStatus
+from mpi.domain.consent import Asking, Carried, Consent, Opening, OpeningStatus
 from mpi.domain.identifiers import EnterpriseId, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import (
     Decision,
@@ -23,7 +23,7 @@ from mpi.domain.identity import (
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import AccessDenied, IndexBehind, Reason, RecordRejected, ServiceUnavailable
-from mpi.server.accounts import ACCOUNT
+from mpi.server.accounts import ACCOUNT, Account
 from mpi.server.edge import CALLER, Context
 from mpi.server.limits import Guard
 from mpi.v1 import consent_service_pb2 as consent_pb2
@@ -154,6 +154,14 @@ class Consents(Protocol):
     def listed(self, token: IdentifierToken, recorder: str | None) -> list[Consent]:
         """Say what holds under a number, of all that was said or of what one client brought."""
 
+    def carried(self, key: LocateKey) -> list[Carried]:
+        """List objections that records behind a key keep by themselves."""
+
+    def lift(
+        self, record: int, network: str, purposes: Sequence[PurposeOfUse], actor: str, request: str, *, reference: str
+    ) -> int:
+        """Take such objections back; gives the revision from which on they hold no more."""
+
 
 class Writer:
     """The one thread that registers: the store takes one writer at a time, so a second could only wait for it.
@@ -195,17 +203,16 @@ class Writer:
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     """Takes encoded records from facilities (compare IHE ITI-93)."""
 
-    def __init__(self, registry: Registry, writer: Writer, pseudonyms: Pseudonyms) -> None:
+    def __init__(self, registry: Registry, writer: Writer) -> None:
         self._registry = registry
         self._writer = writer
-        self._pseudonyms = pseudonyms
 
     async def Register(self, request: registry_pb2.RegisterRequest, context: Context) -> registry_pb2.RegisterResponse:
         """Store one record and link it."""
         if not request.HasField("record"):
             raise RecordRejected(Reason.REQUEST_INVALID, "record", "is missing")
-        caller, name = CALLER.get(), ACCOUNT.get().request
-        (outcome,), revision = await self._writer.run(partial(self._register, [request.record], caller, name))
+        caller, account = CALLER.get(), ACCOUNT.get()
+        (outcome,), revision = await self._writer.run(partial(self._register, [request.record], caller, account))
         if isinstance(outcome, RecordRejected):
             if outcome.reason is Reason.FACILITY_MISMATCH:
                 raise AccessDenied(outcome.reason, _FOREIGN_RECORD)
@@ -213,18 +220,18 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         return registry_pb2.RegisterResponse(
             registration=convert.registration_to_proto(outcome),
             revision=convert.revision_to_token(revision),
-            request_id=name,
+            request_id=account.request,
         )
 
     async def RegisterBatch(
         self, request_iterator: AsyncIterator[registry_pb2.RegisterBatchRequest], context: Context
     ) -> AsyncIterator[registry_pb2.RegisterBatchResponse]:
         """Store batches, one transaction each; the next is read when the answer to the last has been sent."""
-        caller, name = CALLER.get(), ACCOUNT.get().request
+        caller, account = CALLER.get(), ACCOUNT.get()
         async for request in request_iterator:
             cursor = convert.check_cursor(request.cursor)
             convert.check_batch(request.records, "records")
-            yield await self._writer.run(partial(self._batch, request, cursor, caller, name))
+            yield await self._writer.run(partial(self._batch, request, cursor, caller, account))
 
     async def Retract(self, request: registry_pb2.RetractRequest, context: Context) -> registry_pb2.RetractResponse:
         """Take a record back."""
@@ -238,30 +245,27 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         return registry_pb2.RetractResponse(retracted=retracted, revision=convert.revision_to_token(revision))
 
     def _batch(
-        self, request: registry_pb2.RegisterBatchRequest, cursor: bytes, caller: Caller, name: str
+        self, request: registry_pb2.RegisterBatchRequest, cursor: bytes, caller: Caller, account: Account
     ) -> registry_pb2.RegisterBatchResponse:
-        outcomes, revision = self._register(request.records, caller, name)
+        outcomes, revision = self._register(request.records, caller, account)
         return registry_pb2.RegisterBatchResponse(
             cursor=cursor,
             outcomes=[convert.outcome_to_proto(outcome) for outcome in outcomes],
             revision=convert.revision_to_token(revision),
-            request_id=name,
+            request_id=account.request,
         )
 
     def _register(
-        self, messages: Sequence[record_pb2.EncodedRecord], caller: Caller, name: str
+        self, messages: Sequence[record_pb2.EncodedRecord], caller: Caller, account: Account
     ) -> tuple[list[Registration | RecordRejected], int]:
         """Register what can be taken, and put the refusals back in their places."""
         entries = [_record(message, caller) for message in messages]
         taken = [entry for entry in entries if isinstance(entry, EncodedRecord)]
-        outcomes, revision = self._registry.register(taken, caller.urn, name)
+        outcomes, revision = self._registry.register(taken, caller.urn, account.request)
         if caller.is_outside:
-            outcomes = [
-                replace(each, eid=self._pseudonyms.outward(caller.urn, each.eid))
-                if isinstance(each, Registration)
-                else each
-                for each in outcomes
-            ]
+            # The journal knows the identities all the same.
+            account.identities |= {each.eid for each in outcomes if isinstance(each, Registration)}
+            outcomes = [each.acknowledged() if isinstance(each, Registration) else each for each in outcomes]
         answers = iter(outcomes)
         return [next(answers) if isinstance(entry, EncodedRecord) else entry for entry in entries], revision
 
@@ -466,8 +470,9 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
 class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
     """Shows privacy officers who broke the glass, and takes their judgement."""
 
-    def __init__(self, privacy: Privacy, writer: Writer, pool: Executor) -> None:
+    def __init__(self, privacy: Privacy, consents: Consents, writer: Writer, pool: Executor) -> None:
         self._privacy = privacy
+        self._consents = consents
         self._writer = writer
         self._pool = pool
 
@@ -488,6 +493,23 @@ class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
         await self._writer.run(partial(self._privacy.judge, number, status, *signed()))
         return privacy_pb2.JudgeOpeningResponse()
 
+    async def ListCarried(
+        self, request: privacy_pb2.ListCarriedRequest, context: Context
+    ) -> privacy_pb2.ListCarriedResponse:
+        """List objections that records keep by themselves."""
+        key = convert.key_from_proto(request.key)
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, self._consents.carried, key)
+        return privacy_pb2.ListCarriedResponse(carried=[consent.carried_to_proto(each) for each in found])
+
+    async def LiftCarried(
+        self, request: privacy_pb2.LiftCarriedRequest, context: Context
+    ) -> privacy_pb2.LiftCarriedResponse:
+        """Take some of them back."""
+        record = stewardship.check_number(request.record, "record")
+        purposes = [convert.purpose_from_proto(each) for each in request.purposes]
+        work = partial(self._consents.lift, record, request.network, purposes, *signed(), reference=request.reference)
+        return privacy_pb2.LiftCarriedResponse(revision=convert.revision_to_token(await self._writer.run(work)))
+
 
 def signed() -> tuple[str, str]:
     """Who calls, and the name of the call, which is the same in the log of changes and in the audit journal."""
@@ -500,7 +522,8 @@ def _asking(number: locator_pb2.PurposeOfUse.ValueType) -> Asking:
     if not caller.may_claim(purpose):
         raise AccessDenied(Reason.PURPOSE_DENIED, "the client may not look up for this purpose")
     facility = caller.name if caller.role is Role.FACILITY else ""
-    return Asking(caller.urn, facility, purpose, whole=Role.STEWARD in (caller.role, *caller.roles))
+    whole = Role.STEWARD in (caller.role, *caller.roles)
+    return Asking(caller.urn, facility, purpose, whole, ACCOUNT.get().weighed)
 
 
 def _record(message: record_pb2.EncodedRecord, caller: Caller) -> EncodedRecord | RecordRejected:

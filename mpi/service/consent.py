@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mpi.domain.changes import Cause
-from mpi.domain.consent import Consent, Policy, Stance, Subject
-from mpi.domain.identifiers import IdentifierKind, IdentifierToken
+from mpi.domain.consent import Carried, Consent, Policy, Stance, Subject
+from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocateKey
 from mpi.domain.purpose import PurposeOfUse
-from mpi.errors import Reason, RecordRejected
+from mpi.errors import NotFound, Reason, RecordRejected
 from mpi.index.lmdb_index import Index
 from mpi.index.projector import bring_up, project
+from mpi.service.following import KEEPER, same_number
 from mpi.service.gateway import Gateway
+from mpi.service.location import admitted
 from mpi.store.reading import Reading
 from mpi.store.sql import Store
 
-_INDEX = "urn:mpi:index"
-"""Who keeps an objection when records are parted."""
 _REFERENCE = re.compile(r"[\x20-\x7e]{0,64}", re.ASCII)
 
 
@@ -99,20 +99,78 @@ class Consents:
         if network not in self._networks:
             known = ", ".join(sorted(self._networks))
             raise RecordRejected(Reason.REQUEST_INVALID, "network", f"is none of the policy's networks: {known}")
-        if not purposes or PurposeOfUse.BTG in purposes:
-            raise RecordRejected(Reason.REQUEST_INVALID, "purposes", "names a purpose or several, and never BTG")
-        if not _REFERENCE.fullmatch(reference):
-            raise RecordRejected(Reason.REQUEST_INVALID, "reference", "is at most 64 printable ASCII characters")
+        _check_said(purposes, reference)
         said = [
             Consent(subject, network, purpose, stance, once, sensitive, actor, reference)
             for purpose in sorted(set(purposes))
         ]
         with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
-            transaction.say(said)
+            with self._index.reading() as reader:
+                subjects = {subject, *same_number(reader, subject)}
+            transaction.say([replace(each, subject=one) for each in said for one in sorted(subjects)])
             revision, changes = transaction.revision, transaction.changes_made
         project(self._index, changes)
         return revision
+
+    def carried(self, key: LocateKey) -> list[Carried]:
+        """List the objections that records of the people behind a key keep by themselves.
+
+        Raises:
+            RecordRejected: a phone, which is not a person's alone.
+        """
+        with self._index.reading() as reader:
+            members = [each for held in reader.held(admitted(self._gateway, key)) for each in held.members()]
+            return [
+                Carried(said, member.location.facility)
+                for member in members
+                for said in reader.said(member.number)
+                if said.stance is Stance.WITHDRAWN
+            ]
+
+    def lift(
+        self, record: int, network: str, purposes: Sequence[PurposeOfUse], actor: str, request: str, *, reference: str
+    ) -> int:
+        """Take an objection back that a record keeps by itself; what was said under its numbers counts as before.
+
+        Args:
+            record: its number in the store.
+            network: that it is about.
+            purposes: that it is about.
+            actor: the privacy officer.
+            request: name of the call.
+            reference: where the reason is documented.
+
+        Returns:
+            The store's revision.
+
+        Raises:
+            RecordRejected: the reference is not printable ASCII, or there is no purpose.
+            NotFound: the record keeps no such objection.
+        """
+        _check_said(purposes, reference)
+        wanted = {(network, purpose) for purpose in purposes}
+        with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
+            bring_up(self._index, transaction)
+            held = transaction.consents(record)
+            lifted = [
+                replace(each, stance=Stance.LIFTED, recorder=actor, reference=reference)
+                for each in held
+                if each.stance is Stance.WITHDRAWN and (each.network, each.purpose) in wanted
+            ]
+            if len(lifted) != len(wanted):
+                raise NotFound("the record keeps no such objection by itself")
+            transaction.say(lifted)
+            revision, changes = transaction.revision, transaction.changes_made
+        project(self._index, changes)
+        return revision
+
+
+def _check_said(purposes: Sequence[PurposeOfUse], reference: str) -> None:
+    if not purposes or PurposeOfUse.BTG in purposes:
+        raise RecordRejected(Reason.REQUEST_INVALID, "purposes", "names a purpose or several, and never BTG")
+    if not _REFERENCE.fullmatch(reference):
+        raise RecordRejected(Reason.REQUEST_INVALID, "reference", "is at most 64 printable ASCII characters")
 
 
 def objections_kept(reading: Reading, before: Mapping[int, str], after: Mapping[int, str]) -> list[Consent]:
@@ -140,7 +198,7 @@ def objections_kept(reading: Reading, before: Mapping[int, str], after: Mapping[
             for said in reading.consents(subject):
                 if said.stance is Stance.WITHDRAWN:
                     parted = [number for number in together if after.get(number, "") not in {"", *places}]
-                    kept += [replace(said, subject=number, recorder=_INDEX) for number in parted]
+                    kept += [replace(said, subject=number, recorder=KEEPER) for number in parted]
     return list({(each.subject, each.network, each.purpose): each for each in kept}.values())
 
 

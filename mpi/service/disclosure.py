@@ -13,6 +13,7 @@ from typing import Any
 
 from mpi.domain.changes import Cause
 from mpi.domain.consent import (
+    OWN_RECORD,
     Asking,
     Consent,
     Holding,
@@ -22,7 +23,9 @@ from mpi.domain.consent import (
     Policy,
     Stance,
     disclosed,
+    grounds,
     open_to_all,
+    statutory,
 )
 from mpi.domain.identifiers import EnterpriseId, LocateKey
 from mpi.domain.identity import Identity, ReadyIdentity
@@ -32,6 +35,7 @@ from mpi.index.lmdb_index import Index, IndexReader, Member
 from mpi.index.projector import bring_up, project
 from mpi.service.gateway import Gateway
 from mpi.service.location import admitted
+from mpi.service.pseudonyms import own_eid
 from mpi.store.sql import Store
 
 Shown = Identity | ReadyIdentity
@@ -48,9 +52,9 @@ class Disclosure:
         self._policy = policy
         self._rules_digest = rules_digest
         # Networks that a client asks over, and what is known of facilities there: no more than there are facilities.
-        self._free: tuple[tuple[Network, ...], dict[str, bool]] = (policy.networks, {})
+        self._free: tuple[tuple[Network, ...], dict[str, str]] = (policy.networks, {})
         named = {client for network in policy.networks for client in network.clients}
-        self._bound = {client: (policy.asked_over(client), dict[str, bool]()) for client in named}
+        self._bound = {client: (policy.asked_over(client), dict[str, str]()) for client in named}
 
     def locate(self, key: LocateKey, asking: Asking) -> tuple[Identity, ...] | None:
         """Find the identities that a key leads to, with the locations that may be shown; none without any.
@@ -62,7 +66,7 @@ class Disclosure:
             RecordRejected: a phone, which is not a person's alone.
         """
         with self._index.reading() as reader:
-            found, used = self._look(reader, admitted(self._gateway, key), asking)
+            found, used = self._look(reader, admitted(self._gateway, key), asking, once=False)
         return None if used else found
 
     def locate_all(
@@ -78,7 +82,7 @@ class Disclosure:
         with self._index.reading() as reader:
             for key in keys:
                 try:
-                    found, used = self._look(reader, admitted(self._gateway, key), asking, as_stored=True)
+                    found, used = self._look(reader, admitted(self._gateway, key), asking, once=False, as_stored=True)
                 except RecordRejected as rejected:
                     answers.append(rejected)
                 else:
@@ -113,7 +117,7 @@ class Disclosure:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
                 found, _ = self._look(reader, admitted(self._gateway, key), asking)
-            eids = tuple(identity.eid for identity in found)
+            eids = tuple(sorted(asking.weighed.eids))
             transaction.open_glass(Opening(0, None, asking.client, reason, eids, request))
         return found
 
@@ -134,51 +138,82 @@ class Disclosure:
 
     def shows(self, reader: IndexReader, eid: str, asking: Asking) -> bool:
         """Say whether anything of an identity may be shown without using up a consent."""
-        seen, used = self._seen(reader, reader.members(eid), asking)
-        return any(seen) and not used
+        seen, used, why = self._seen(reader, reader.members(eid), asking)
+        asking.weighed.eids.add(eid)
+        shown = any(seen) and not used
+        asking.weighed.grounds |= why if shown else set()
+        return shown
 
     def revision(self) -> int:
         """Revision of the store that the index stands at."""
         with self._index.reading() as reader:
             return reader.revision()
 
+    def known_as(self, reader: IndexReader, eid: str, asking: Asking) -> str:
+        """The id that stands for an identity in an answer, before it is made the client's own."""
+        return _known_as(eid, reader.members(eid), asking) if asking.facility else eid
+
     def _look(
-        self, reader: IndexReader, key: LocateKey, asking: Asking, *, as_stored: bool = False
+        self, reader: IndexReader, key: LocateKey, asking: Asking, *, once: bool = True, as_stored: bool = False
     ) -> tuple[tuple[Any, ...], tuple[Consent, ...]]:
-        found, used = list[Shown](), dict[Consent, None]()
+        """Find what may be shown, and the consents that this uses up; without `once` nothing may be.
+
+        With `as_stored` answers that are ready come as they are.
+        """
+        found, used, rests_on = list[Shown](), dict[Consent, None](), set[str]()
         plain = as_stored and reader.is_silent() and not asking.whole and asking.purpose is not PurposeOfUse.BTG
         for held in reader.held(key):
             codes, answer = held.ready()
-            is_open = plain and all(self._plain(asking, code) for code in codes)
-            if is_open and held.eid:
+            why = {self._plain(asking, code) for code in codes} if plain else {""}
+            asking.weighed.eids.add(held.eid)
+            if held.eid and "" not in why and OWN_RECORD not in why:
                 # Almost every lookup is of people who said nothing, at facilities open to all.
                 found.append(ReadyIdentity(held.eid, answer, self._parts(reader, key, asking)))
+                rests_on |= why
                 continue
             members = held.members()
-            seen, once = self._seen(reader, members, asking)
+            seen, uses, why = self._seen(reader, members, asking)
             shown = sorted(member.location for member, is_seen in zip(members, seen, strict=True) if is_seen)
+            eid = _known_as(held.eid, members, asking)
             if held.eid and shown:
-                found.append(Identity(held.eid, tuple(shown), self._parts(reader, key, asking)))
-                used.update(dict.fromkeys(once))
+                found.append(Identity(eid, tuple(shown), self._parts(reader, key, asking)))
+                used.update(dict.fromkeys(uses))
+                rests_on |= why
+        asking.weighed.eids.discard("")
+        if once or not used:
+            asking.weighed.grounds |= rests_on
         return tuple(found), tuple(used)
 
     def _seen(
         self, reader: IndexReader, members: list[Member], asking: Asking
-    ) -> tuple[list[bool], tuple[Consent, ...]]:
+    ) -> tuple[list[bool], tuple[Consent, ...], set[str]]:
+        """Say which records may be shown, the consents that this uses up, and what it rests on."""
         consents = reader.consents(members)
         if consents or asking.whole or asking.purpose is PurposeOfUse.BTG:
             holdings = [Holding(member.location.facility, frozenset(member.subjects())) for member in members]
-            return disclosed(self._policy, asking, holdings, consents)
-        return [self._plain(asking, member.location.facility) for member in members], ()
+            seen, used = disclosed(self._policy, asking, holdings, consents)
+            return seen, used, grounds(self._policy, asking, holdings, consents)
+        why = [self._plain(asking, member.location.facility) for member in members]
+        return [bool(each) for each in why], (), {each for each in why if each}
 
-    def _plain(self, asking: Asking, facility: str) -> bool:
-        """Say whether a record of somebody who said nothing may be shown; almost every lookup is of such people."""
+    def _plain(self, asking: Asking, facility: str) -> str:
+        """What showing a record of somebody who said nothing rests on, "" for nothing; almost all said nothing."""
+        if facility == asking.facility:
+            return OWN_RECORD
         networks, known = self._bound.get(asking.client, self._free)
         if facility not in known:
-            known[facility] = open_to_all(self._policy, networks, facility)
-        return known[facility] or facility == asking.facility
+            network = open_to_all(self._policy, networks, facility)
+            known[facility] = network and statutory(network)
+        return known[facility]
 
     def _parts(self, reader: IndexReader, key: LocateKey, asking: Asking) -> tuple[str, ...]:
         if not isinstance(key, EnterpriseId):
             return ()
-        return tuple(part for part in reader.parts(key.value) if self.shows(reader, part, asking))
+        shown = (part for part in reader.parts(key.value) if self.shows(reader, part, asking))
+        return tuple(self.known_as(reader, part, asking) for part in shown)
+
+
+def _known_as(eid: str, members: Sequence[Member], asking: Asking) -> str:
+    """A facility knows a person of its own by its oldest record, which no merge elsewhere changes."""
+    own = [member.number for member in members if member.location.facility == asking.facility]
+    return own_eid(min(own)) if own else eid

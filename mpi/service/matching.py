@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -324,7 +324,11 @@ class Matcher:
             candidates = self._matching.candidates(reader, [admitted])
             disclosure = self._disclosure
             if disclosure is not None and asking is not None:
-                candidates = [each for each in candidates if disclosure.shows(reader, each.eid, asking)]
+                candidates = [
+                    replace(each, eid=disclosure.known_as(reader, each.eid, asking))
+                    for each in candidates
+                    if disclosure.shows(reader, each.eid, asking)
+                ]
         ranked = sorted(candidates, key=lambda c: (-c.score.weight, c.eid))[:limit]
         decision = self._matching.decide(candidates).decision
         return [MatchCandidate(c.eid, c.score.weight, c.score.evidence, c.veto) for c in ranked], decision

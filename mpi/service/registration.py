@@ -9,15 +9,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mpi.domain.changes import Bond, Cause, Event, Placement
+from mpi.domain.consent import Consent
 from mpi.domain.grouping import Grouping, demanded
 from mpi.domain.identifiers import LocalIdToken, new_eid
 from mpi.domain.identity import Decision, Registration
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import ReviewTask, TaskStatus
 from mpi.errors import Conflict, RecordRejected
-from mpi.index.lmdb_index import Index
+from mpi.index.lmdb_index import Index, IndexReader, Member
 from mpi.index.projector import bring_up, project
 from mpi.linkage.decision import Candidate, Outcome
+from mpi.service.following import carried_on, carried_over, left_behind
 from mpi.service.gateway import Gateway
 from mpi.service.matching import Matching
 from mpi.service.overlay import Overlay
@@ -110,7 +112,10 @@ class Registry:
                 batch = _Batch(transaction, Overlay(reader, self._bucket_cap), transaction.find(refs))
                 batch.know({held.eid for item in admitted for held in _revised(item, batch.known)})
                 placed = [self._place(batch, item) if isinstance(item, _Arrived) else item for item in admitted]
+                said = batch.said_before(reader)
             outcomes = batch.finish(placed)
+            if said:
+                transaction.say(said)
             revision, changes = transaction.revision, transaction.changes_made
         project(self._index, changes)
         if batch.full:
@@ -143,7 +148,11 @@ class Registry:
             if held is None or not (held.eid or erase):
                 return False, transaction.revision
             grouping = transaction.grouping([], [held.number])
+            with self._index.reading() as reader:
+                kept = left_behind(reader, held.number, erase=erase)
             transaction.regroup(grouping.retract(held.number, erase=erase), facility)
+            if kept:
+                transaction.say(kept)
             revision, changes = transaction.revision, transaction.changes_made
         project(self._index, changes)
         return True, revision
@@ -291,6 +300,8 @@ class _Batch:
         self._contents: dict[int, EncodedRecord] = {}
         self._asked: dict[int, list[tuple[ReviewTask, TaskStatus]]] = {}
         self._joined: set[int] = set()
+        self._revised: set[int] = set()
+        self._amid: dict[int, Member] = {}
 
     def know(self, eids: Collection[str]) -> None:
         """Read identities from the store, whole, and keep what the batch has changed of them."""
@@ -346,12 +357,20 @@ class _Batch:
                 self.know([placement.previous])
             self._grouping.hold(placement.record, placement.previous, placement.content)
             placement = self._grouping.place(placement)
+        if before:
+            self._revised.add(placement.record)
+        if item.record.earlier is not None:
+            self._amid[placement.record] = Member.of(placement.record, item.record)
         stored = self.transaction.place(placement, item.record, item.digest, before)
         self._apply(stored.content, placement)
         self.held.place(placement.eid, placement.record, item.record, placement.previous)
         self._contents[placement.record] = item.record
         self._asked.pop(placement.record, None)  # the later content of a batch counts
         self.known.update(dict.fromkeys(item.refs, stored))
+
+    def said_before(self, reader: IndexReader) -> list[Consent]:
+        """What citizens said that must be said anew, for the batch to change nothing of it."""
+        return [*carried_on(reader, self._amid.values()), *carried_over(reader, self.held, self._revised)]
 
     def join(self, eid: str, others: Sequence[str], facility: str) -> None:
         """Make one identity of several, because of a record of this facility."""

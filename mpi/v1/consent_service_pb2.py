@@ -26,7 +26,7 @@ from mpi.v1 import locator_service_pb2 as mpi_dot_v1_dot_locator__service__pb2
 from mpi.v1 import record_pb2 as mpi_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmpi/v1/consent_service.proto\x12\x06mpi.v1\x1a\x1cmpi/v1/locator_service.proto\x1a\x13mpi/v1/record.proto\"\xb0\x01\n\x0bGiveRequest\x12+\n\nidentifier\x18\x01 \x01(\x0b\x32\x17.mpi.v1.IdentifierToken\x12\x0f\n\x07network\x18\x02 \x01(\t\x12&\n\x08purposes\x18\x03 \x03(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x0c\n\x04once\x18\x04 \x01(\x08\x12\x1a\n\x12includes_sensitive\x18\x05 \x01(\x08\x12\x11\n\treference\x18\x06 \x01(\t\" \n\x0cGiveResponse\x12\x10\n\x08revision\x18\x01 \x01(\x0c\"\x8a\x01\n\x0fWithdrawRequest\x12+\n\nidentifier\x18\x01 \x01(\x0b\x32\x17.mpi.v1.IdentifierToken\x12\x0f\n\x07network\x18\x02 \x01(\t\x12&\n\x08purposes\x18\x03 \x03(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x11\n\treference\x18\x04 \x01(\t\"$\n\x10WithdrawResponse\x12\x10\n\x08revision\x18\x01 \x01(\x0c\":\n\x0bListRequest\x12+\n\nidentifier\x18\x01 \x01(\x0b\x32\x17.mpi.v1.IdentifierToken\"\xb0\x01\n\x07\x43onsent\x12\x0f\n\x07network\x18\x01 \x01(\t\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x1e\n\x06stance\x18\x03 \x01(\x0e\x32\x0e.mpi.v1.Stance\x12\x0c\n\x04once\x18\x04 \x01(\x08\x12\x1a\n\x12includes_sensitive\x18\x05 \x01(\x08\x12\x10\n\x08recorder\x18\x06 \x01(\t\x12\x11\n\treference\x18\x07 \x01(\t\"1\n\x0cListResponse\x12!\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x0f.mpi.v1.Consent*Y\n\x06Stance\x12\x16\n\x12STANCE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTANCE_GIVEN\x10\x01\x12\x14\n\x10STANCE_WITHDRAWN\x10\x02\x12\x0f\n\x0bSTANCE_USED\x10\x03\x32\xb5\x01\n\x0e\x43onsentService\x12\x31\n\x04Give\x12\x13.mpi.v1.GiveRequest\x1a\x14.mpi.v1.GiveResponse\x12=\n\x08Withdraw\x12\x17.mpi.v1.WithdrawRequest\x1a\x18.mpi.v1.WithdrawResponse\x12\x31\n\x04List\x12\x13.mpi.v1.ListRequest\x1a\x14.mpi.v1.ListResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmpi/v1/consent_service.proto\x12\x06mpi.v1\x1a\x1cmpi/v1/locator_service.proto\x1a\x13mpi/v1/record.proto\"\xb0\x01\n\x0bGiveRequest\x12+\n\nidentifier\x18\x01 \x01(\x0b\x32\x17.mpi.v1.IdentifierToken\x12\x0f\n\x07network\x18\x02 \x01(\t\x12&\n\x08purposes\x18\x03 \x03(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x0c\n\x04once\x18\x04 \x01(\x08\x12\x1a\n\x12includes_sensitive\x18\x05 \x01(\x08\x12\x11\n\treference\x18\x06 \x01(\t\" \n\x0cGiveResponse\x12\x10\n\x08revision\x18\x01 \x01(\x0c\"\x8a\x01\n\x0fWithdrawRequest\x12+\n\nidentifier\x18\x01 \x01(\x0b\x32\x17.mpi.v1.IdentifierToken\x12\x0f\n\x07network\x18\x02 \x01(\t\x12&\n\x08purposes\x18\x03 \x03(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x11\n\treference\x18\x04 \x01(\t\"$\n\x10WithdrawResponse\x12\x10\n\x08revision\x18\x01 \x01(\x0c\":\n\x0bListRequest\x12+\n\nidentifier\x18\x01 \x01(\x0b\x32\x17.mpi.v1.IdentifierToken\"\xb0\x01\n\x07\x43onsent\x12\x0f\n\x07network\x18\x01 \x01(\t\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x1e\n\x06stance\x18\x03 \x01(\x0e\x32\x0e.mpi.v1.Stance\x12\x0c\n\x04once\x18\x04 \x01(\x08\x12\x1a\n\x12includes_sensitive\x18\x05 \x01(\x08\x12\x10\n\x08recorder\x18\x06 \x01(\t\x12\x11\n\treference\x18\x07 \x01(\t\"1\n\x0cListResponse\x12!\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x0f.mpi.v1.Consent*l\n\x06Stance\x12\x16\n\x12STANCE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTANCE_GIVEN\x10\x01\x12\x14\n\x10STANCE_WITHDRAWN\x10\x02\x12\x0f\n\x0bSTANCE_USED\x10\x03\x12\x11\n\rSTANCE_LIFTED\x10\x04\x32\xb5\x01\n\x0e\x43onsentService\x12\x31\n\x04Give\x12\x13.mpi.v1.GiveRequest\x1a\x14.mpi.v1.GiveResponse\x12=\n\x08Withdraw\x12\x17.mpi.v1.WithdrawRequest\x1a\x18.mpi.v1.WithdrawResponse\x12\x31\n\x04List\x12\x13.mpi.v1.ListRequest\x1a\x14.mpi.v1.ListResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpi.v1.consent_service_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STANCE']._serialized_start=773
-  _globals['_STANCE']._serialized_end=862
+  _globals['_STANCE']._serialized_end=881
   _globals['_GIVEREQUEST']._serialized_start=92
   _globals['_GIVEREQUEST']._serialized_end=268
   _globals['_GIVERESPONSE']._serialized_start=270
@@ -49,6 +49,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSENT']._serialized_end=720
   _globals['_LISTRESPONSE']._serialized_start=722
   _globals['_LISTRESPONSE']._serialized_end=771
-  _globals['_CONSENTSERVICE']._serialized_start=865
-  _globals['_CONSENTSERVICE']._serialized_end=1046
+  _globals['_CONSENTSERVICE']._serialized_start=884
+  _globals['_CONSENTSERVICE']._serialized_end=1065
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,8 @@ class _StanceEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     """STANCE_WITHDRAWN means that records may not be located."""
     STANCE_USED: _Stance.ValueType  # 3
     """STANCE_USED means that a consent for one lookup has been used."""
+    STANCE_LIFTED: _Stance.ValueType  # 4
+    """STANCE_LIFTED means that a privacy officer took an objection back that a record kept by itself."""
 
 class Stance(_Stance, metaclass=_StanceEnumTypeWrapper):
     """Stance is what was said last."""
@@ -47,6 +49,8 @@ STANCE_WITHDRAWN: Stance.ValueType  # 2
 """STANCE_WITHDRAWN means that records may not be located."""
 STANCE_USED: Stance.ValueType  # 3
 """STANCE_USED means that a consent for one lookup has been used."""
+STANCE_LIFTED: Stance.ValueType  # 4
+"""STANCE_LIFTED means that a privacy officer took an objection back that a record kept by itself."""
 global___Stance = Stance
 
 @typing.final

@@ -33,6 +33,8 @@ class _DecisionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     """DECISION_NEW means that nothing came near enough and the record began an identity of its own."""
     DECISION_REVIEW: _Decision.ValueType  # 3
     """DECISION_REVIEW means that the record began an identity of its own and a person must look at a possible link."""
+    DECISION_STORED: _Decision.ValueType  # 4
+    """DECISION_STORED means that the record is held; what it was matched with is not for this client to know."""
 
 class Decision(_Decision, metaclass=_DecisionEnumTypeWrapper):
     """Decision says what became of a record when it was matched."""
@@ -45,6 +47,8 @@ DECISION_NEW: Decision.ValueType  # 2
 """DECISION_NEW means that nothing came near enough and the record began an identity of its own."""
 DECISION_REVIEW: Decision.ValueType  # 3
 """DECISION_REVIEW means that the record began an identity of its own and a person must look at a possible link."""
+DECISION_STORED: Decision.ValueType  # 4
+"""DECISION_STORED means that the record is held; what it was matched with is not for this client to know."""
 global___Decision = Decision
 
 @typing.final

@@ -10,6 +10,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import mpi.v1.locator_service_pb2
 import sys
 import typing
 
@@ -158,3 +159,130 @@ class JudgeOpeningResponse(google.protobuf.message.Message):
     ) -> None: ...
 
 global___JudgeOpeningResponse = JudgeOpeningResponse
+
+@typing.final
+class ListCarriedRequest(google.protobuf.message.Message):
+    """ListCarriedRequest asks for the objections that records of the people behind a key keep by themselves."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    @property
+    def key(self) -> mpi.v1.locator_service_pb2.LocateKey:
+        """ListCarriedRequest.key leads to the people: a number, a local id, or an enterprise id of the centre's."""
+
+    def __init__(
+        self,
+        *,
+        key: mpi.v1.locator_service_pb2.LocateKey | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["key", b"key"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["key", b"key"]) -> None: ...
+
+global___ListCarriedRequest = ListCarriedRequest
+
+@typing.final
+class Carried(google.protobuf.message.Message):
+    """Carried is an objection that a record keeps by itself."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: builtins.int
+    FACILITY_FIELD_NUMBER: builtins.int
+    NETWORK_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
+    REFERENCE_FIELD_NUMBER: builtins.int
+    record: builtins.int
+    """Carried.record is the number of the record."""
+    facility: builtins.str
+    """Carried.facility is the code of the facility whose record it is."""
+    network: builtins.str
+    """Carried.network is the network of facilities that it is about."""
+    purpose: mpi.v1.locator_service_pb2.PurposeOfUse.ValueType
+    """Carried.purpose is the purpose of use that it is about."""
+    reference: builtins.str
+    """Carried.reference says where the objection is documented."""
+    def __init__(
+        self,
+        *,
+        record: builtins.int = ...,
+        facility: builtins.str = ...,
+        network: builtins.str = ...,
+        purpose: mpi.v1.locator_service_pb2.PurposeOfUse.ValueType = ...,
+        reference: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["facility", b"facility", "network", b"network", "purpose", b"purpose", "record", b"record", "reference", b"reference"]) -> None: ...
+
+global___Carried = Carried
+
+@typing.final
+class ListCarriedResponse(google.protobuf.message.Message):
+    """ListCarriedResponse answers ListCarried."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CARRIED_FIELD_NUMBER: builtins.int
+    @property
+    def carried(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Carried]:
+        """ListCarriedResponse.carried are by record, network and purpose."""
+
+    def __init__(
+        self,
+        *,
+        carried: collections.abc.Iterable[global___Carried] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["carried", b"carried"]) -> None: ...
+
+global___ListCarriedResponse = ListCarriedResponse
+
+@typing.final
+class LiftCarriedRequest(google.protobuf.message.Message):
+    """LiftCarriedRequest takes objections of one record back."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: builtins.int
+    NETWORK_FIELD_NUMBER: builtins.int
+    PURPOSES_FIELD_NUMBER: builtins.int
+    REFERENCE_FIELD_NUMBER: builtins.int
+    record: builtins.int
+    """LiftCarriedRequest.record is the number of the record."""
+    network: builtins.str
+    """LiftCarriedRequest.network is the network of facilities that they are about."""
+    reference: builtins.str
+    """LiftCarriedRequest.reference says where the reason is documented, at most 64 printable ASCII characters; never a
+    value that names the person.
+    """
+    @property
+    def purposes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[mpi.v1.locator_service_pb2.PurposeOfUse.ValueType]:
+        """LiftCarriedRequest.purposes are the purposes of use that they are about, at least one."""
+
+    def __init__(
+        self,
+        *,
+        record: builtins.int = ...,
+        network: builtins.str = ...,
+        purposes: collections.abc.Iterable[mpi.v1.locator_service_pb2.PurposeOfUse.ValueType] | None = ...,
+        reference: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["network", b"network", "purposes", b"purposes", "record", b"record", "reference", b"reference"]) -> None: ...
+
+global___LiftCarriedRequest = LiftCarriedRequest
+
+@typing.final
+class LiftCarriedResponse(google.protobuf.message.Message):
+    """LiftCarriedResponse answers LiftCarried."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: builtins.int
+    revision: builtins.bytes
+    """LiftCarriedResponse.revision is a token: a lookup that sends it as at_least goes by this."""
+    def __init__(
+        self,
+        *,
+        revision: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["revision", b"revision"]) -> None: ...
+
+global___LiftCarriedResponse = LiftCarriedResponse

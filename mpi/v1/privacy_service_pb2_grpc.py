@@ -45,6 +45,16 @@ class PrivacyServiceStub(object):
                 request_serializer=mpi_dot_v1_dot_privacy__service__pb2.JudgeOpeningRequest.SerializeToString,
                 response_deserializer=mpi_dot_v1_dot_privacy__service__pb2.JudgeOpeningResponse.FromString,
                 _registered_method=True)
+        self.ListCarried = channel.unary_unary(
+                '/mpi.v1.PrivacyService/ListCarried',
+                request_serializer=mpi_dot_v1_dot_privacy__service__pb2.ListCarriedRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_privacy__service__pb2.ListCarriedResponse.FromString,
+                _registered_method=True)
+        self.LiftCarried = channel.unary_unary(
+                '/mpi.v1.PrivacyService/LiftCarried',
+                request_serializer=mpi_dot_v1_dot_privacy__service__pb2.LiftCarriedRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_privacy__service__pb2.LiftCarriedResponse.FromString,
+                _registered_method=True)
 
 
 class PrivacyServiceServicer(object):
@@ -65,6 +75,21 @@ class PrivacyServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCarried(self, request, context):
+        """ListCarried lists the objections that records keep by themselves, since they were parted from the number that it
+        was said under: split off, registered anew without it, or left behind by it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LiftCarried(self, request, context):
+        """LiftCarried takes such an objection back; what was said under the record's numbers counts as before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PrivacyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +102,16 @@ def add_PrivacyServiceServicer_to_server(servicer, server):
                     servicer.JudgeOpening,
                     request_deserializer=mpi_dot_v1_dot_privacy__service__pb2.JudgeOpeningRequest.FromString,
                     response_serializer=mpi_dot_v1_dot_privacy__service__pb2.JudgeOpeningResponse.SerializeToString,
+            ),
+            'ListCarried': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCarried,
+                    request_deserializer=mpi_dot_v1_dot_privacy__service__pb2.ListCarriedRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_privacy__service__pb2.ListCarriedResponse.SerializeToString,
+            ),
+            'LiftCarried': grpc.unary_unary_rpc_method_handler(
+                    servicer.LiftCarried,
+                    request_deserializer=mpi_dot_v1_dot_privacy__service__pb2.LiftCarriedRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_privacy__service__pb2.LiftCarriedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +169,60 @@ class PrivacyService(object):
             '/mpi.v1.PrivacyService/JudgeOpening',
             mpi_dot_v1_dot_privacy__service__pb2.JudgeOpeningRequest.SerializeToString,
             mpi_dot_v1_dot_privacy__service__pb2.JudgeOpeningResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCarried(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.PrivacyService/ListCarried',
+            mpi_dot_v1_dot_privacy__service__pb2.ListCarriedRequest.SerializeToString,
+            mpi_dot_v1_dot_privacy__service__pb2.ListCarriedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LiftCarried(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.PrivacyService/LiftCarried',
+            mpi_dot_v1_dot_privacy__service__pb2.LiftCarriedRequest.SerializeToString,
+            mpi_dot_v1_dot_privacy__service__pb2.LiftCarriedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,7 +38,9 @@ global___RegisterRequest = RegisterRequest
 
 @typing.final
 class Registration(google.protobuf.message.Message):
-    """Registration says what became of one record."""
+    """Registration says what became of one record. A facility learns the state of its own record and nothing else, for the
+    rest would tell whether the person is known elsewhere: it is told DECISION_STORED, no id, no weight and no rule.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -48,7 +50,7 @@ class Registration(google.protobuf.message.Message):
     UNCHANGED_FIELD_NUMBER: builtins.int
     WHY_FIELD_NUMBER: builtins.int
     eid: builtins.str
-    """Registration.eid is the identity that the record belongs to now."""
+    """Registration.eid is the identity that the record belongs to now; empty for a facility, which may ask Locate."""
     decision: mpi.v1.identity_pb2.Decision.ValueType
     """Registration.decision says how it came there."""
     weight: builtins.float

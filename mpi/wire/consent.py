@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC
 
-from mpi.domain.consent import Consent, Opening, OpeningStatus, Stance
+from mpi.domain.consent import Carried, Consent, Opening, OpeningStatus, Stance
 from mpi.domain.identifiers import IdentifierToken
 from mpi.domain.purpose import PurposeOfUse
 from mpi.errors import InputRejected, Reason, RecordRejected
@@ -78,6 +78,25 @@ def opening_from_proto(message: privacy_pb2.Opening) -> Opening:
     """Read an opening."""
     at = message.at.ToDatetime(UTC)
     return Opening(message.number, at, message.client, message.reason, tuple(message.eids), message.request)
+
+
+def carried_to_proto(carried: Carried) -> privacy_pb2.Carried:
+    """Write an objection that a record keeps by itself."""
+    said = carried.said
+    return privacy_pb2.Carried(
+        record=said.subject if isinstance(said.subject, int) else 0,
+        facility=carried.facility,
+        network=said.network,
+        purpose=convert.purpose_to_proto(said.purpose),
+        reference=said.reference,
+    )
+
+
+def carried_from_proto(message: privacy_pb2.Carried) -> Carried:
+    """Read an objection that a record keeps by itself."""
+    purpose = convert.purpose_from_proto(message.purpose)
+    said = Consent(message.record, message.network, purpose, Stance.WITHDRAWN, reference=message.reference)
+    return Carried(said, message.facility)
 
 
 def judgement_to_proto(status: OpeningStatus) -> privacy_pb2.Judgement.ValueType:

@@ -62,9 +62,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     (folder / "mpi.toml").write_text('service_key = "secret/service.json"\n')
     with served(folder, certificates(tmp_path_factory.mktemp("certs"))) as at:
         (one,), (other,) = at.records("10661", SOMCHAI), at.records("11111", MALEE)
-        pseudonyms = Pseudonyms(read_service_keys(folder / "secret" / "service.json").gateway)
-        ours = pseudonyms.inward("urn:mpi:facility:10661", at.facility.register(one).registration.eid)
-        theirs = pseudonyms.inward("urn:mpi:facility:11111", at.other.register(other).registration.eid)
+        pseudonyms = Pseudonyms(read_service_keys(folder / "secret" / "service.json").gateway, None)
+        at.facility.register(one)
+        at.other.register(other)
+        ours, theirs = at.eid_of(one), at.eid_of(other)
         number = next(token for token in other.demographics.tokens if token.kind is IdentifierKind.NATIONAL_ID)
         assert at.exchange.locate(number, TREAT).identities
         seen = EnterpriseId(pseudonyms.outward("urn:mpi:exchange:cdes", ours))
@@ -96,6 +97,8 @@ def test_a_report_tells_who_looked_when_and_why(scene):
     assert told == [
         ("urn:mpi:facility:10661", "RegistryService/Register", ""),
         ("urn:mpi:facility:11111", "RegistryService/Register", ""),
+        ("urn:mpi:steward:somchai", "LocatorService/Locate", "TREAT"),
+        ("urn:mpi:steward:somchai", "LocatorService/Locate", "TREAT"),
         ("urn:mpi:exchange:cdes", "LocatorService/Locate", "TREAT"),
         ("urn:mpi:exchange:cdes", "LocatorService/Locate", "BTG"),
         ("urn:mpi:steward:somchai", "StewardshipService/Merge", ""),
@@ -103,7 +106,7 @@ def test_a_report_tells_who_looked_when_and_why(scene):
     ]
     assert scene.accesses("--eid", scene.theirs) == accesses
     text = scene("report", "--eid", scene.ours)
-    assert "urn:mpi:exchange:cdes  LocatorService/Locate  BTG  OK" in text.stdout
+    assert "urn:mpi:exchange:cdes  LocatorService/Locate  BTG break-glass  OK" in text.stdout
     assert "accesses" in text.stdout
 
 
@@ -128,7 +131,7 @@ def test_a_report_by_number_reads_it_from_standard_input(scene):
 
     found = report(MALEES_NUMBER)
     assert found.returncode == 0, found.stderr
-    assert len([each for each in json.loads(found.stdout)["accesses"] if each["call"] != REPORT]) == 6
+    assert len([each for each in json.loads(found.stdout)["accesses"] if each["call"] != REPORT]) == 8
     nobody = report(NOBODYS_NUMBER)
     assert nobody.returncode == 1
     assert "nobody is held" in nobody.stderr
@@ -138,7 +141,7 @@ def test_a_report_by_number_reads_it_from_standard_input(scene):
 def test_a_report_of_a_time(scene):
     """Times bound what is told."""
     assert scene.accesses("--eid", scene.ours, "--until", "2020-01-01") == []
-    assert len(scene.accesses("--eid", scene.ours, "--since", "2020-01-01")) == 6
+    assert len(scene.accesses("--eid", scene.ours, "--since", "2020-01-01")) == 8
     assert "nobody has looked" in scene("report", "--eid", scene.ours, "--until", "2020-01-01").stdout
 
 
@@ -155,6 +158,8 @@ def test_events_are_of_the_shapes_of_balp(scene, tmp_path):
     assert profiles == [
         "PatientUpdate",
         "PatientUpdate",
+        "PatientQuery",
+        "PatientQuery",
         "PatientQuery",
         "PatientQuery",
         "Query",
@@ -177,10 +182,10 @@ def test_events_are_of_the_shapes_of_balp(scene, tmp_path):
         assert (event["outcome"] == "0") is bool(profile)
     (refused,) = (event for event, profile in zip(events, profiles, strict=True) if not profile)
     assert (refused["outcome"], refused["outcomeDesc"]) == ("4", "ROLE_MISSING")
-    assert [event["purposeOfEvent"][0]["coding"][0]["code"] for event in events[2:4]] == ["TREAT", "BTG"]
-    assert events[4]["entity"][1]["_query"]["extension"][0]["valueCode"] == "masked"
+    assert [event["purposeOfEvent"][0]["coding"][0]["code"] for event in events[4:6]] == ["TREAT", "BTG"]
+    assert events[6]["entity"][1]["_query"]["extension"][0]["valueCode"] == "masked"
     assert scene("export").stdout == out.read_text()
-    assert len(events) == 8
+    assert len(events) == 10
 
 
 def test_nothing_of_a_query_stands_in_journal_heads_or_export(scene):

@@ -72,7 +72,7 @@ class TestRegister:
         folder = certs / f"facility-{FACILITY}"
         assert register.run([path], served[1], folder, as_json=True) == 0
         first = json.loads(capsys.readouterr().out)
-        assert (first["records"], first["new"], first["refused"]) == (1100, 1100, 0)
+        assert (first["records"], first["stored"], first["refused"]) == (1100, 1100, 0)
         assert first["revision"] == "01" + served[0].at.to_bytes(8, "big").hex()
         assert register.run([path], served[1], folder, as_json=False) == 0
         assert "1100 unchanged" in capsys.readouterr().out
@@ -85,7 +85,7 @@ class TestRegister:
         folder = certs / f"facility-{FACILITY}"
         assert register.run([good, foreign, other], served[1], folder, as_json=True) == 1
         figures = json.loads(capsys.readouterr().out)
-        assert (figures["new"], figures["refused"]) == (1, 13)
+        assert (figures["stored"], figures["refused"]) == (1, 13)
         assert [(entry["reason"], entry["field"], entry["count"]) for entry in figures["reasons"]] == [
             ("FACILITY_MISMATCH", "facility", 12),
             ("PROFILE_MISMATCH", "demographics.profile_digest", 1),

@@ -46,9 +46,8 @@ def test_a_node_client_registers_and_locates(program, tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert answer["registration"]["decision"] == "DECISION_NEW"
-    assert answer["identities"] == [
-        {"eid": answer["registration"]["eid"], "locations": [{"facility": FACILITY, "pointer": "sealed"}]}
-    ]
+    assert answer["registration"]["decision"] == "DECISION_STORED"
+    ((eid, _),) = index.records.values()
+    assert answer["identities"] == [{"eid": eid, "locations": [{"facility": FACILITY, "pointer": "sealed"}]}]
     assert answer["refusal"]["code"] == "INVALID_ARGUMENT"
     assert index.actors == [f"urn:mpi:facility:{FACILITY}"]

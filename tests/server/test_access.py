@@ -54,6 +54,8 @@ ConsentService/Withdraw            yes      yes      no      no      yes     no
 ConsentService/List                no       yes      no      no      yes     no
 PrivacyService/ListOpenings        no       no       no      no      yes     no
 PrivacyService/JudgeOpening        no       no       no      no      yes     no
+PrivacyService/ListCarried         no       no       no      no      yes     no
+PrivacyService/LiftCarried         no       no       no      no      yes     no
 StewardshipService/GetIdentity     no       no       yes     no      no      no
 StewardshipService/Link            no       no       yes     no      no      no
 StewardshipService/Unlink          no       no       yes     no      no      no

@@ -59,6 +59,7 @@ TEXTS = {
     "FacilityCount": {"facility"},
     "Consent": {"network", "recorder", "reference"},
     "Opening": {"client", "reason", "request"},
+    "Carried": {"facility", "network", "reference"},
 }
 """Text of answers that is no enterprise id; a new field must be named here or be one of IDENTITY_FIELDS."""
 

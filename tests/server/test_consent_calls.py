@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from mpi.client import Client, PurposeOfUse
 from mpi.config import ServerConfig, StoreConfig
 from mpi.domain.consent import Stance
-from mpi.domain.identifiers import EnterpriseId, IdentifierToken
+from mpi.domain.identifiers import EnterpriseId, IdentifierToken, LocalIdToken
+from mpi.domain.identity import Decision, Registration
 from mpi.domain.record import EncodedRecord
-from mpi.errors import AccessDenied, Conflict, RecordRejected
+from mpi.encoder.demographics import RawDemographics
+from mpi.errors import AccessDenied, Conflict, NotFound, RecordRejected
 from mpi.server.bootstrap import application
 from mpi.server.certs import issue_dev_certificates
 from mpi.v1 import locator_service_pb2 as pb2
@@ -21,13 +24,16 @@ from tests.building import encoded, key_ring, raw
 from tests.server.running import running, server_tls
 
 TREAT, HRESCH, BTG = PurposeOfUse.TREAT, PurposeOfUse.HRESCH, PurposeOfUse.BTG
+MALEE = raw("นางมาลี สีดา", "3", birth_date="04/09/2499", sex="2", national_id="3320100123459")
+NARI = raw("นางสาวนารี มีสุข", "4", birth_date="01/02/2530", sex="2")
+SOMCHAI_AGAIN = raw("นายสมชาย ใจดี", "5", birth_date="15/03/2525", sex="1", national_id="1103702488992")
 SOMCHAI = raw("นายสมชาย ใจดี", "1", birth_date="15/03/2525", sex="1", national_id="1103702488992")
 
 
 @pytest.fixture(scope="module")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certs")
-    issue_dev_certificates(folder, ["10661"], ["cdes", "paotang"], ["somchai"], {"privacy-officer": ["pim"]})
+    issue_dev_certificates(folder, ["10661", "11111"], ["cdes", "paotang"], ["somchai"], {"privacy-officer": ["pim"]})
     return folder
 
 
@@ -43,10 +49,16 @@ class Centre:
                 "exchange-paotang",
                 "steward-somchai",
                 "privacy-officer-pim",
+                "facility-11111",
             )
         ]
-        self.facility, self.exchange, self.paotang, self.steward, self.officer = self._open
-        (self.record,) = encoded(key_ring(folder), "10661", SOMCHAI)
+        self.facility, self.exchange, self.paotang, self.steward, self.officer, self.other = self._open
+        self._ring = key_ring(folder)
+        (self.record,) = self.of("10661", SOMCHAI)
+
+    def of(self, facility: str, *people: RawDemographics) -> list[EncodedRecord]:
+        """Records of a facility, encoded."""
+        return encoded(self._ring, facility, *people)
 
     def close(self) -> None:
         for client in self._open:
@@ -104,6 +116,24 @@ def test_hidden_and_none_are_the_same_bytes(at):
         return raw_call(one.SerializeToString(), timeout=5), batch_call(many.SerializeToString(), timeout=5)
 
     assert asked(key) == asked(nobody)
+
+
+def test_the_journal_knows_who_was_hidden_and_on_what_an_answer_rested(at, tmp_path):
+    """A lookup of somebody hidden leaves an entry under their pseudonym; a consent's reference stands in the basis."""
+    at.facility.register(at.record)
+    key = number(at.record)
+    at.paotang.give_consent(key, "mor-prom", [TREAT], reference="form 12")
+    assert at.exchange.locate(key, TREAT).identities
+    at.paotang.withdraw_consent(key, "mor-prom", [TREAT])
+    assert at.exchange.locate(key, TREAT).identities == ()
+    at.exchange.locate(IdentifierToken(key.kind, b"\x09" * 32), TREAT)
+    (segment,) = (tmp_path / "data-audit").rglob("*.jsonl")
+    lines = [json.loads(line) for line in segment.read_text().splitlines()]
+    shown, hidden, nobody = (each for each in lines if each.get("call") == "LocatorService/Locate")
+    assert [each["basis"] for each in (shown, hidden, nobody)] == ["consent:mor-prom:form 12", "", ""]
+    assert [each["results"] for each in (shown, hidden, nobody)] == [1, 0, 0]
+    assert shown["identities"] == hidden["identities"]
+    assert (len(hidden["identities"]), nobody["identities"]) == (1, [])
 
 
 def test_a_consent_for_one_lookup_in_a_batch(at):
@@ -185,15 +215,73 @@ def test_what_is_kept_of_an_opening_is_sealed(at, tmp_path):
     assert all(b"planted-reason" not in path.read_bytes() for path in files)
 
 
+def test_registering_tells_a_facility_of_its_own_record_alone(at):
+    """A person who is known elsewhere and one who is not: the same answer but for the names of call and revision."""
+    other, stranger = at.of("11111", SOMCHAI, MALEE)
+    at.facility.register(at.record)
+    answers = [at.other.register(each).registration for each in (other, stranger)]
+    known, unknown = answers
+    assert known == unknown == Registration("", Decision.STORED, None, False, "")
+    streamed = next(at.other.register_batches([(b"", at.of("11111", NARI, SOMCHAI_AGAIN))])).outcomes
+    assert streamed == (known, known)
+    assert at.other.register(other).registration == Registration("", Decision.STORED, None, True, "")
+    # The centre linked them all the same, and the journal knows whom it was about.
+    eids = {
+        at.steward.locate(LocalIdToken(each.local_id_token), TREAT).identities[0].eid for each in (at.record, other)
+    }
+    assert len(eids) == 1
+
+
+def test_a_facility_does_not_see_a_merge_that_is_hidden_from_it(at):
+    """Its id of a person of its own stays when records that it may not see come to them, are merged or parted."""
+    (own,) = at.of("11111", raw("นายสมชาย ใจดี", "1", birth_date="16/03/2525", sex="1"))
+    at.facility.register(at.record)
+    at.other.register(own)
+    key = LocalIdToken(own.local_id_token)
+    before = at.other.locate(key, TREAT)
+    assert before.identities[0].split == ()
+    at.officer.withdraw_consent(number(at.record), "mor-prom", [TREAT])
+    theirs, ours = (at.steward.locate(each, TREAT).identities[0].eid for each in (number(at.record), key))
+    assert theirs != ours
+    at.steward.merge(theirs, ours)
+    merged = at.steward.locate(key, TREAT).identities[0]
+    assert (merged.eid, len(merged.locations)) == (theirs, 2)
+    assert at.other.locate(key, TREAT).identities == before.identities
+    assert at.other.locate(EnterpriseId(before.identities[0].eid), TREAT).identities == before.identities
+    at.steward.split(theirs, [[1], [2]])
+    assert at.other.locate(EnterpriseId(before.identities[0].eid), TREAT).identities == before.identities
+
+
+def test_a_privacy_officer_lifts_an_objection_that_a_record_kept(at):
+    """Over the wire: listed with record and facility, lifted, and gone at the next lookup; for officers alone."""
+    (anew,) = at.of("10661", raw("นายสมชาย ใจดี", "1", birth_date="15/03/2525", sex="1"))
+    at.facility.register(at.record)
+    at.officer.withdraw_consent(number(at.record), "mor-prom", [TREAT], reference="form 7")
+    at.facility.register(anew)
+    key = LocalIdToken(anew.local_id_token)
+    assert at.exchange.locate(key, TREAT).identities == ()
+    (carried,) = at.officer.carried(key)
+    assert (carried.facility, carried.said.network, carried.said.reference) == ("10661", "mor-prom", "form 7")
+    with pytest.raises(AccessDenied):
+        at.steward.lift_carried(carried.said.subject, "mor-prom", [TREAT])
+    revision = at.officer.lift_carried(carried.said.subject, "mor-prom", [TREAT], reference="case 1")
+    assert len(at.exchange.locate(key, TREAT, at_least=revision).identities) == 1
+    assert at.officer.carried(key) == []
+    with pytest.raises(NotFound):
+        at.officer.lift_carried(carried.said.subject, "mor-prom", [TREAT])
+
+
 def test_every_client_has_enterprise_ids_of_its_own(at):
     """They say nothing to another client, lead back to the person at the centre, and stewards see the centre's own."""
     key = number(at.record)
-    theirs = at.facility.register(at.record).registration.eid
+    at.facility.register(at.record)
     clients = {"cdes": at.exchange, "paotang": at.paotang, "facility": at.facility, "": at.steward}
     seen = {name: client.locate(key, TREAT).identities[0].eid for name, client in clients.items()}
-    assert seen["facility"] == theirs
     assert len(set(seen.values())) == 4
     assert at.steward.identity(seen[""]).eid == seen[""]
+    (own,) = at.facility.locate(EnterpriseId(seen["facility"]), TREAT).identities
+    assert own.eid == seen["facility"]
+    assert at.facility.match(at.record.demographics, TREAT).candidates[0].eid == seen["facility"]
     (found,) = at.exchange.locate(EnterpriseId(seen["cdes"]), TREAT).identities
     assert found.eid == seen["cdes"]
     for other in ("paotang", "facility", ""):

@@ -98,6 +98,36 @@ def test_only_what_may_be_shown_is(at):
     assert at.seen(key, HRESCH) == ["10661"]
 
 
+def test_what_an_answer_rests_on_is_noted(at):
+    """Law, consent with its reference, own record, break-glass; and whom a lookup led to that showed nobody."""
+    record = at.register("10661")
+    at.register("22222")
+    at.register("33333")
+    key = number(record)
+    eid = at.parts.locator.locate(key)[0].eid
+
+    def basis(client: str = "urn:mpi:exchange:cdes", purpose: PurposeOfUse = TREAT) -> str:
+        asking = Asking(client, client[-5:] if "facility" in client else "", purpose, whole="steward" in client)
+        if at.disclosure.locate(key, asking) is None:
+            at.disclosure.locate_once(key, asking)
+        assert asking.weighed.eids == {eid}
+        return asking.weighed.basis()
+
+    assert basis() == "statutory:law"
+    assert basis("urn:mpi:facility:22222") == "own-record, statutory:law"
+    assert basis(STEWARD) == "stewardship"
+    assert basis(purpose=BTG) == "break-glass"
+    at.consents.give(key, "link", [TREAT], ACTOR, once=True, reference="form 12, statutory:law")
+    assert basis(purpose=HRESCH) == "statutory:law"
+    assert basis() == "consent:link:form 12%2C statutory%3Alaw, statutory:law"
+    assert basis() == "statutory:law"
+    at.consents.withdraw(key, "law", [TREAT], ACTOR)
+    assert basis() == ""
+    nobody = Asking("urn:mpi:exchange:cdes", "", TREAT)
+    assert at.disclosure.locate(IdentifierToken(key.kind, b"\x09" * 32), nobody) == ()
+    assert (nobody.weighed.eids, nobody.weighed.basis()) == (set(), "")
+
+
 def test_a_consent_may_come_before_the_person(at):
     """What was said before the first visit counts from the first visit on."""
     (record,) = encoded(at.ring, "22222", raw(NAME, "1", **PERSON))
