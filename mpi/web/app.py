@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mpi.errors import ConfigInvalid
-from mpi.web import identity
+from mpi.web import bulk, dashboard, identity, queue, task
 from mpi.web.guard import Guard
 from mpi.web.sessions import SessionCookies, Sessions
 from mpi.web.showing import environment
@@ -43,6 +43,10 @@ def application(
     app = Starlette(
         routes=[
             Route("/", _first, methods=["GET"]),
+            *queue.routes(),
+            *task.routes(),
+            *bulk.routes(),
+            *dashboard.routes(),
             *identity.routes(),
             *sign_in.routes(),
             sign_out_route(sessions),
@@ -113,7 +117,7 @@ async def _run(server: _Server) -> None:
 
 
 async def _first(request: Request) -> Response:
-    return RedirectResponse("/identities", 303)
+    return RedirectResponse("/queue", 303)
 
 
 async def _prefer(request: Request) -> Response:

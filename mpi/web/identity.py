@@ -12,6 +12,7 @@ from starlette.routing import Route
 from mpi.client import Client
 from mpi.domain.changes import Change, Move, Placement, Regrouping, Selection, moves
 from mpi.errors import Conflict, InputRejected
+from mpi.web import drawing
 from mpi.web.sessions import Notice
 from mpi.web.visits import Visit, action, local, page
 
@@ -94,7 +95,7 @@ def show(visit: Visit) -> Response:
         revision=log[-1].revision if log else 0,
         entries=history(log),
         older=len(log) == MOST_ENTRIES,
-        graph=None,
+        graph=drawing.graph(visit.client.graph([view.eid]), view.eid) if as_of is None else None,
     )
 
 
@@ -117,8 +118,9 @@ def consider(visit: Visit) -> Response:
     left, right = visit.client.identity(eid), visit.client.identity(other)
     if left.eid == right.eid:
         raise Conflict("they are one identity already")
+    graph = drawing.graph(visit.client.graph([left.eid, right.eid]), left.eid)
     seen = max(_last(visit.client, each.eid) for each in (left, right))
-    return visit.page("merge.html", left=left, right=right, seen=seen, graph=None)
+    return visit.page("merge.html", left=left, right=right, seen=seen, graph=graph)
 
 
 def merge(visit: Visit) -> Response:

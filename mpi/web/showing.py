@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,16 @@ def moment(at: datetime | None, language: str) -> str:
     return f"{local.day} {_MONTHS[language][local.month - 1]} {year} {local:%H:%M}"
 
 
+def day(of: date, language: str) -> str:
+    """Write a day; in Thai with the year of the Buddhist era."""
+    return f"{of.day} {_MONTHS[language][of.month - 1]} {of.year + (_BUDDHIST if language == 'th' else 0)}"
+
+
+def percent(share: float) -> str:
+    """Write a share, exactly where it is near all or nothing: that is where it matters."""
+    return f"{share:.1%}" if 0 < share < 0.1 or 0.9 < share < 1 else f"{share:.0%}"
+
+
 def who(urn: str) -> str:
     """Give the own part of a client's name: "somsri" of "urn:mpi:steward:somsri"."""
     return plain(urn.rpartition(":")[2], 64)
@@ -90,6 +100,8 @@ def environment() -> Environment:
         "short": short,
         "bits": bits,
         "moment": moment,
+        "day": day,
+        "percent": percent,
         "who": who,
         "age": age,
     }

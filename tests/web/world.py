@@ -32,23 +32,43 @@ HOSPITAL, CLINIC = "10661", "11111"
 
 Fields = dict[str, str]
 
+# Name at the hospital, name at the clinic, what both know, what the clinic has otherwise: the model hesitates.
 PEOPLE: list[tuple[str, str, Fields, Fields]] = [
-    # name at the hospital, name at the clinic, what both know, what the clinic has otherwise
     ("นายสมชาย ใจดี", "นายสมชาย ใจดีมาก", {"birth_date": "15/03/2525", "sex": "1"}, {}),
     ("นางมาลี ศรีสุข", "นางมาลี ศรีสุข", {"birth_date": "04/09/2499", "sex": "2"}, {"birth_date": "04/09/2498"}),
-    ("นางสาวปราณี ทองดี", "นางสาวปราณี ทองดี", {"birth_date": "20/11/2510", "sex": "2"}, {"birth_date": "21/11/2510"}),
+    ("นางสาวปราณี ทองดี", "นางสาวปราณี ทองดี", {"birth_date": "20/11/2510", "sex": "2"}, {"birth_date": "20/11/2511"}),
     ("นายวิชัย แก้วมณี", "นายวิเชียร แก้วมณี", {"birth_date": "02/06/2533", "sex": "1"}, {}),
-    ("นางสุดา พรหมมา", "นางสุดา พรหมมา", {"birth_date": "28/02/2517", "sex": "2"}, {"birth_date": "28/03/2517"}),
+    ("นางสุดา พรหมมา", "นางสุดา พรหมมา", {"birth_date": "28/02/2517", "sex": "2"}, {"birth_date": "28/02/2516"}),
     ("นายประเสริฐ วงศ์ใหญ่", "นายประเสริฐ วงศ์ใหญ่", {"birth_date": "11/12/2490", "sex": "1"}, {"birth_date": "11/12/2491"}),
-    ("นางสาวกมล บุญมี", "นางสาวกมลา บุญมี", {"birth_date": "07/07/2541", "sex": "2"}, {}),
-    ("นายอนันต์ สายทอง", "นายอนันต์ สายทอง", {"birth_date": "19/05/2528", "sex": "1"}, {"birth_date": "20/05/2528"}),
+    ("นางสาวกมล บุญมี", "นางสาวกัลยา บุญมี", {"birth_date": "07/07/2541", "sex": "2"}, {}),
+    ("นายอนันต์ สายทอง", "นายอนันต์ สายทอง", {"birth_date": "19/05/2528", "sex": "1"}, {"birth_date": "19/05/2529"}),
     ("นางจันทร์ ปัญญา", "นางจันทร์ ปัญญา", {"birth_date": "09/01/2505", "sex": "2"}, {"birth_date": "09/01/2506"}),
-    ("นายธนา คำแสน", "นายธนา คำแสน", {"birth_date": "23/10/2536", "sex": "1"}, {"birth_date": "24/10/2536"}),
+    ("นายธนา คำแสน", "นายธนา คำแสน", {"birth_date": "23/10/2536", "sex": "1"}, {"birth_date": "23/10/2535"}),
     ("นางสาววันดี รักไทย", "นางสาววันดี รักไทย", {"birth_date": "30/08/2520", "sex": "2"}, {"birth_date": "30/08/2521"}),
-    ("นายเกษม มีสุข", "นายเกษม มีสุข", {"birth_date": "16/04/2515", "sex": "1"}, {"birth_date": "17/04/2515"}),
-    ("นายบุญส่ง ทวีทรัพย์", "นายบุญส่ง ทวีทรัพย์", {"birth_date": "05/05/2503", "sex": "1"}, {"birth_date": "05/06/2503"}),
-    ("นางรัตนา ชูใจ", "นางรัตนา ชูใจ", {"birth_date": "12/10/2512", "sex": "2"}, {"birth_date": "12/10/2513"}),
+    ("นายเกษม มีสุข", "นายเกษม มีสุข", {"birth_date": "16/04/2515", "sex": "1"}, {"birth_date": "16/04/2514"}),
 ]
+# People of one national id: somebody else's number stands on one of the records.
+OVERLAYS: list[tuple[str, Fields, str, Fields]] = [
+    (
+        "นายมงคล ดีงาม",
+        {"birth_date": "13/02/2522", "sex": "1"},
+        "นางปราณี ทองดี",
+        {"birth_date": "20/11/2510", "sex": "2"},
+    ),
+    (
+        "นางอารี มั่นคง",
+        {"birth_date": "01/09/2531", "sex": "2"},
+        "นายสุชาติ พงษ์ไทย",
+        {"birth_date": "22/06/2488", "sex": "1"},
+    ),
+    (
+        "นายพิชิต ชัยยะ",
+        {"birth_date": "18/08/2539", "sex": "1"},
+        "นางนารี แสงจันทร์",
+        {"birth_date": "03/12/2501", "sex": "2"},
+    ),
+]
+NUMBERS = ("1103702488992", "3320100123459", "1101700203450")
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,15 @@ class World:
         encoder = Encoder(th_v1().profile, self.ring, facility, TODAY, views)
         return encoder.encode([(row.local_id, normalize(row, TODAY)) for row in rows])
 
+    def register_overlays(self) -> None:
+        """Register people of whom one has the other's number: one task for each pair."""
+        for number, (name, fields, other, others) in enumerate(OVERLAYS, start=1):
+            same = {"national_id": NUMBERS[number - 1]}
+            (first,) = self.encode(HOSPITAL, raw(name, f"V{number}", **fields, **same))
+            (second,) = self.encode(CLINIC, raw(other, f"W{number}", **others, **same))
+            self.facility.register(first)
+            self.other.register(second)
+
     def register_people(self, most: int = len(PEOPLE)) -> None:
         """Register people whose two records are doubtful: one task each."""
         for number, (name, other, both, differs) in enumerate(PEOPLE[:most], start=1):
@@ -92,7 +121,7 @@ class World:
 
     def register_one_person(self) -> str:
         """Register three records that the model takes for one person's; give the enterprise id."""
-        fields = {"birth_date": "03/03/2523", "sex": "1", "national_id": "1103702488992"}
+        fields = {"birth_date": "03/03/2523", "sex": "1", "national_id": "8114400003218"}
         for client, facility, number in ((self.facility, HOSPITAL, "J1"), (self.other, CLINIC, "J2")):
             (record,) = self.encode(facility, raw("นายมานะ อดทน", number, **fields))
             client.register(record)
