@@ -19,7 +19,7 @@ class Nobody:
     """Connections to an index in which nothing ever happened."""
 
     def of(self, steward: str) -> Connection:
-        client = SimpleNamespace(changes=lambda *asked: [])
+        client = SimpleNamespace(changes=lambda *_: [], tasks=lambda *_: ([], b""), counts=lambda: ())
         return Connection(client, "urn:mpi:steward:somchai")  # type: ignore[arg-type]
 
 

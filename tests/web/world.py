@@ -19,6 +19,7 @@ from mpi.encoder.encoder import Encoder
 from mpi.encoder.keys import KeyRing
 from mpi.encoder.sealed import Masking, SealedViews, load_public_key, new_steward_key
 from mpi.server.bootstrap import application as centre_of
+from mpi.server.certs import issue_dev_certificates
 from mpi.web.app import application
 from mpi.web.connections import OwnConnection
 from mpi.web.sessions import Sessions
@@ -79,6 +80,7 @@ class World:
         origin: address of the page.
         link: address that signs in.
         steward: the steward's own client, to see what is held.
+        second: another steward's client.
         facility: client of the hospital.
         other: client of the clinic.
         folder: where everything lies.
@@ -89,6 +91,7 @@ class World:
     origin: str
     link: str
     steward: Client
+    second: Client
     facility: Client
     other: Client
     folder: Path
@@ -167,18 +170,19 @@ def world(folder: Path) -> Iterator[World]:
     """A real centre behind a real page, with nobody in it."""
     ring = key_ring(folder)
     certs = certificates(folder / "certs")
+    issue_dev_certificates(certs, [], [], ["somsri"])
     config = ServerConfig(
         StoreConfig(folder / "data", folder / "secret" / "service.json", "th-v1"), "", (ring.current.name,), None
     )
     new_steward_key(folder / "steward.json", folder / "steward.pub.json")
     with centre_of(config) as centre, running(centre, server_tls(certs)) as address:
-        steward, facility, other = (
+        steward, second, facility, other = clients = [
             Client(address=address, certificates=certs / name)
-            for name in ("steward-somchai", "facility-10661", "facility-11111")
-        )
+            for name in ("steward-somchai", "steward-somsri", "facility-10661", "facility-11111")
+        ]
         try:
             with page_served(OwnConnection(steward, STEWARD)) as (origin, link):
-                yield World(origin, link, steward, facility, other, folder, folder / "steward.json", ring)
+                yield World(origin, link, steward, second, facility, other, folder, folder / "steward.json", ring)
         finally:
-            for client in (steward, facility, other):
+            for client in clients:
                 client.close()

@@ -12,6 +12,7 @@ const field = dialog?.querySelector("input[type=file]");
 const trouble = dialog?.querySelector("[role=alert]");
 const opener = document.querySelector("[data-open-key]");
 let key = null;
+let ready = Promise.resolve();
 
 function show() {
   document.querySelector("[data-key-state]")?.replaceChildren(key ? say("key.held", { kid: key.kid.slice(0, 8) }) : say("key.none"));
@@ -56,7 +57,8 @@ function fill(box, masking, fields) {
   box.replaceChildren(element("span", { class: "chip" }, say(`masking.${masking}`)), list);
 }
 
-function ask(wanted) {
+async function ask(wanted) {
+  await ready;
   if (key) {
     wanted.forEach(reveal);
     return;
@@ -66,10 +68,14 @@ function ask(wanted) {
   dialog.showModal();
 }
 
-export async function start() {
-  if (!dialog) return;
+async function find() {
   key = await held(steward).catch(() => null);
   show();
+}
+
+export function start() {
+  if (!dialog) return;
+  ready = find();
   opener?.addEventListener("click", () => {
     trouble.textContent = "";
     dialog.showModal();
