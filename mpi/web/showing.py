@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from mpi.web.texts import Texts
 
@@ -25,23 +26,21 @@ _MONTHS = {
 }
 
 
-def plain(text: object, longest: int = LONGEST) -> str:
-    """Write a text from elsewhere so that it shows what it is.
+def seen(text: str) -> str:
+    """Write unseen characters by their numbers, such as those that turn the direction of writing round.
 
-    Characters that cannot be seen, such as those that turn the direction of writing round, are written by their
-    numbers; what is too long is cut. Word breaks of Thai, which are unseen and harmless, are left out.
+    Every value that a template writes goes through this. Lines stay; word breaks of Thai, unseen and harmless, go.
     """
-    shown = []
-    for character in str(text)[: longest + 1]:
-        if character in _JOINERS:
-            continue
-        if character in "\n\t":
-            shown.append(" ")
-        elif unicodedata.category(character) in _UNSEEN:
-            shown.append(f"⟨U+{ord(character):04X}⟩")
-        else:
-            shown.append(character)
-    return "".join(shown[:longest]) + ("…" if len(str(text)) > longest else "")
+    if text.isprintable():
+        return text
+    return "".join(_seen(character) for character in text)
+
+
+def plain(text: object, longest: int = LONGEST) -> str:
+    """Write a text from elsewhere on one line, and cut what is too long."""
+    whole = str(text)
+    cut = seen(" ".join(whole[: longest + 1].split()))
+    return cut[:longest] + ("…" if len(whole) > longest else "")
 
 
 def short(eid: str) -> str:
@@ -86,12 +85,25 @@ def age(seconds: float, say: Texts) -> str:
     return say("age.now")
 
 
+def _seen(character: str) -> str:
+    if character in _JOINERS:
+        return ""
+    if character in "\n\t" or unicodedata.category(character) not in _UNSEEN:
+        return character
+    return f"⟨U+{ord(character):04X}⟩"
+
+
+def _final(value: Any) -> Any:
+    return seen(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def environment() -> Environment:
-    """Make the environment of the templates: everything is escaped, and what is missing is an error."""
+    """Make the environment of the templates: everything is escaped and seen, and what is missing is an error."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_final,
         trim_blocks=True,
         lstrip_blocks=True,
     )
