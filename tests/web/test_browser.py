@@ -123,6 +123,7 @@ def test_a_steward_works_by_keyboard_alone(browser, at):
     assert len(parted.split) == 1
 
 
+@pytest.mark.browser
 def test_many_decisions_are_taken_back_at_once(browser, at):
     """What was decided in bulk is undone by one key, and every task waits again."""
     at.register_overlays()
@@ -137,6 +138,7 @@ def test_many_decisions_are_taken_back_at_once(browser, at):
     assert len(at.steward.tasks()[0]) == 3
 
 
+@pytest.mark.browser
 def test_two_stewards_at_one_task(browser, at):
     """A task that another steward has claimed is shown with whose it is, and cannot be decided; later it can."""
     at.register_people(1)
@@ -158,6 +160,7 @@ def test_two_stewards_at_one_task(browser, at):
         assert at.steward.task(number).listed.held.status is TaskStatus.SAME
 
 
+@pytest.mark.browser
 def test_what_was_written_is_not_lost(browser, at):
     """A verdict that comes too late is refused with the reason, and the remark stands in its place for the next try."""
     at.register_people(1)
@@ -183,6 +186,7 @@ def test_what_was_written_is_not_lost(browser, at):
     assert (remark.text, remark.reason, remark.actor) == ("เขียนไว้แล้ว", "twins", STEWARD)
 
 
+@pytest.mark.browser
 def test_a_task_that_vanished_says_so(browser, at):
     """When a merge has answered a task, its page says so, offers no verdict, and leads on."""
     at.register_people(1)
@@ -196,6 +200,7 @@ def test_a_task_that_vanished_says_so(browser, at):
         expect(page.locator("h1")).to_have_text("There is no such thing here")
 
 
+@pytest.mark.browser
 def test_a_wrong_key_opens_nothing(browser, at, tmp_path):
     """A public key, a damaged one, something else and another steward's are each told apart, and nothing is shown."""
     eid = at.register_one_person()
@@ -224,6 +229,7 @@ def test_a_wrong_key_opens_nothing(browser, at, tmp_path):
         assert "มานะ" not in page.content()
 
 
+@pytest.mark.browser
 def test_the_key_never_leaves_the_browser(browser, at):
     """No request holds anything of the key file; each reveal is noted by the centre; signing out forgets the key."""
     eid = at.register_one_person()
@@ -249,6 +255,7 @@ def test_the_key_never_leaves_the_browser(browser, at):
     assert sum(each.count(b"RevealView") for each in journal) == 6
 
 
+@pytest.mark.browser
 def test_shortcuts_are_shown_and_can_be_switched_off(browser, at):
     """`?` lists the keys of the page; they work on a Thai keyboard; switched off, a letter does nothing."""
     with at_work(browser, at) as page:
@@ -269,6 +276,7 @@ def test_shortcuts_are_shown_and_can_be_switched_off(browser, at):
         assert "/dashboard" in page.url
 
 
+@pytest.mark.browser
 def test_views_are_saved_in_the_browser(browser, at):
     """A filter that was given a name is offered again, and can be removed."""
     with at_work(browser, at) as page:
@@ -284,7 +292,13 @@ def test_views_are_saved_in_the_browser(browser, at):
         assert link.count() == 0
 
 
-@pytest.mark.parametrize("options", [{"color_scheme": "light"}, {"color_scheme": "dark", "locale": "th-TH"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"color_scheme": "light"},
+        pytest.param({"color_scheme": "dark", "locale": "th-TH"}, marks=pytest.mark.browser),
+    ],
+)
 def test_every_page_is_accessible(browser, at, options):
     """axe finds nothing serious on any page, in the light and in the dark, and nothing is wider than 360 pixels."""
     at.register_overlays()
