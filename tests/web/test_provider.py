@@ -7,6 +7,7 @@ import hashlib
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,7 +92,9 @@ def visiting(provider: Played, story: Callable[[httpx2.AsyncClient], Awaitable[N
         async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers={"accept-language": "en"}) as one:
             await story(one)
 
-    asyncio.run(visit())
+    # In a thread of its own: in this one the loop of the browser's driver may be running.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(visit())).result()
 
 
 def test_a_steward_signs_in_and_comes_to_where_they_wanted():
