@@ -67,13 +67,14 @@ class Waterfall:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A record in the drawing of a graph, with the side that it is on: "left" or "right"."""
+    """A record in the drawing of a graph: its side, "left" or "right", its place, and the height of its name."""
 
     record: int
     facility: str
     side: str
     x: float
     y: float
+    label: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +199,10 @@ def graph(links: Links, left: str) -> Graph:
     height = next((each for count, each in _GRAPH_HEIGHTS if most <= count), _GRAPH_HEIGHTS[-1][1])
     nodes = {}
     for side, members in sides.items():
-        ring = _ring(len(members), middles[side], height / 2 - 10, height / 2 - 36)
+        level = height / 2 - 4
+        ring = _ring(len(members), middles[side], level, height / 2 - 34)
         for (record, _, facility), (x, y) in zip(members, ring, strict=True):
-            nodes[record] = Node(record, facility, side, x, y)
+            nodes[record] = Node(record, facility, side, x, y, y - 13 if y < level else y + 21)
     edges = [
         Edge(
             each.record,

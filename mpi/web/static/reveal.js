@@ -46,15 +46,28 @@ function again(box) {
 
 function fill(box, masking, fields) {
   const names = [...ORDER.filter((name) => name in fields), ...Object.keys(fields).filter((name) => !ORDER.includes(name))];
-  const list = element("dl", { class: "facts" });
+  const list = element("dl", { class: "seen" });
   for (const name of names.slice(0, 12)) {
     const value = name === "sex" ? say(`sex.${fields[name]}`).replace(/^sex\./, "") : fields[name];
     const label = ORDER.includes(name) ? say(`field.${name}`) : plain(name, 40);
-    list.append(element("dt", {}, label), element("dd", {}, element("bdi", {}, plain(value))));
+    const shown = element("dd", { "data-field": plain(name, 40) }, element("bdi", {}, plain(value)));
+    list.append(element("div", {}, element("dt", {}, label), shown));
   }
   box.dataset.state = "open";
   box.removeAttribute("role");
-  box.replaceChildren(element("span", { class: "chip" }, say(`masking.${masking}`)), list);
+  box.replaceChildren(list, element("span", { class: "chip" }, say(`masking.${masking}`)));
+  compare();
+}
+
+// Where the two sides of a task show different values, the eye is led there.
+function compare() {
+  const sides = [".side-left", ".side-right"].map((side) => document.querySelector(`${side} .seen`));
+  if (sides.includes(null)) return;
+  for (const shown of sides[0].querySelectorAll("dd")) {
+    const other = [...sides[1].querySelectorAll("dd")].find((each) => each.dataset.field === shown.dataset.field);
+    const differs = other && other.firstChild.textContent !== shown.firstChild.textContent;
+    for (const each of [shown, other]) each?.classList.toggle("differs", Boolean(differs));
+  }
 }
 
 async function ask(wanted) {
