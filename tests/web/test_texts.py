@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 import tomllib
+
 from mpi.domain.changes import Action
 from mpi.domain.identifiers import IdentifierKind
 from mpi.domain.review import Answer, RemarkKind, TaskKind, TaskStatus, Verdict
