@@ -26,6 +26,8 @@ from mpi.web.texts import LANGUAGES, texts
 from mpi.web.visits import THEMES, Connections, language, local, problem
 
 YEAR = 365 * 86400
+MOST_REQUESTS = 256
+"""Connections at once; further ones are told to come back."""
 
 
 def application(
@@ -93,6 +95,7 @@ def serve(
         log_level="warning",
         access_log=False,  # addresses hold enterprise ids
         server_header=False,
+        limit_concurrency=MOST_REQUESTS,
         # Whatever a proxy says of the scheme or the client is of no use here: the origin is a setting.
         proxy_headers=False,
         ssl_certfile=certificate,

@@ -26,7 +26,10 @@ LONGEST_SECONDS = 8 * 3600
 SIGN_IN_SECONDS = 10 * 60
 """A sign-in that has begun is to be completed within this time."""
 MOST_SESSIONS = 2000
-"""Sessions held at once; the one that was used longest ago gives way."""
+"""Sessions of stewards held at once, and as many of people who sign in; the one used longest ago gives way to its kind.
+
+Anybody can begin to sign in, so nobody who only does that can put an end to the session of a steward.
+"""
 
 
 @dataclass(slots=True)
@@ -84,37 +87,39 @@ class Sessions:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._open: OrderedDict[str, Session] = OrderedDict()
+        self._open: dict[bool, OrderedDict[str, Session]] = {True: OrderedDict(), False: OrderedDict()}
 
     def begin(self, steward: str = "") -> Session:
         """Open a session under a new name; a sign-in always does, so no name from before it is worth anything."""
         now = self._clock()
         session = Session(secrets.token_urlsafe(32), steward, secrets.token_urlsafe(32), now, now)
+        alike = self._open[bool(steward)]
         with self._lock:
-            while len(self._open) >= MOST_SESSIONS:
-                self._open.popitem(last=False)
-            self._open[session.name] = session
+            while len(alike) >= MOST_SESSIONS:
+                alike.popitem(last=False)
+            alike[session.name] = session
         return session
 
     def find(self, name: str) -> Session | None:
         """Give the open session of this name, and note that it is used."""
         now = self._clock()
         with self._lock:
-            session = self._open.get(name)
+            alike = self._open[name in self._open[True]]
+            session = alike.get(name)
             if session is None:
                 return None
             idle, longest = (IDLE_SECONDS, LONGEST_SECONDS) if session.steward else (SIGN_IN_SECONDS, SIGN_IN_SECONDS)
             if now - session.used > idle or now - session.began > longest:
-                del self._open[name]
+                del alike[name]
                 return None
             session.used = now
-            self._open.move_to_end(name)
+            alike.move_to_end(name)
         return session
 
     def end(self, session: Session) -> None:
         """Close a session; its name opens nothing from now on."""
         with self._lock:
-            self._open.pop(session.name, None)
+            self._open[bool(session.steward)].pop(session.name, None)
 
 
 class SessionCookies:

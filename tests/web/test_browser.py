@@ -66,7 +66,7 @@ def test_a_steward_works_by_keyboard_alone(browser, at):
             said[number] = keys[key]
             if turn == 3:
                 press(page, "u")
-                expect(page.locator(".toast")).to_contain_text("1 changes taken back")
+                expect(page.locator(".toast")).to_contain_text("Taken back: 1")
                 assert at.steward.task(number).listed.held.status is TaskStatus.OPEN
                 undone = number
 
@@ -78,7 +78,7 @@ def test_a_steward_works_by_keyboard_alone(browser, at):
         page.keyboard.press("j")
         page.keyboard.press("Space")
         press(page, "x")
-        expect(page.locator(".toast")).to_contain_text("1 records are another person now")
+        expect(page.locator(".toast")).to_contain_text("Split off as")
 
         page.keyboard.press("v")
         choose_key(page, at.key)
@@ -93,7 +93,7 @@ def test_a_steward_works_by_keyboard_alone(browser, at):
         page.keyboard.press("Escape")
         press(page, "l")
         press(page, "s")
-        expect(page.locator("h1")).to_have_text("3 of 3 tasks decided")
+        expect(page.locator("h1")).to_have_text("Decided: 3 of 3")
 
     state = {Verdict.SAME: "same", Verdict.DIFFERENT: "different", Verdict.UNSURE: "unsure", Verdict.ASK: "asked"}
     assert len(said) == 10
@@ -131,10 +131,10 @@ def test_many_decisions_are_taken_back_at_once(browser, at):
         page.goto(f"{at.origin}/bulk?kind=overlay&verdict=different")
         page.locator("input[name=number]").first.uncheck()
         press(page, "s")
-        expect(page.locator("h1")).to_have_text("2 of 2 tasks decided")
+        expect(page.locator("h1")).to_have_text("Decided: 2 of 2")
         assert len(at.steward.tasks()[0]) == 1
         press(page, "u")
-        expect(page.locator(".toast")).to_contain_text("2 changes taken back")
+        expect(page.locator(".toast")).to_contain_text("Taken back: 2")
     assert len(at.steward.tasks()[0]) == 3
 
 

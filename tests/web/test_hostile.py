@@ -174,7 +174,7 @@ def test_hostile_texts_are_only_texts(browser, kind):
             unharmed(page)
             page.goto(f"{origin}/bulk?kind=overlay")
             page.locator("button.main").click()
-            expect(page.locator("h1")).to_contain_text("1 of 2")
+            expect(page.locator("h1")).to_contain_text("Decided: 1 of 2")
             unharmed(page)
 
 

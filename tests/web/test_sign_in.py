@@ -199,8 +199,18 @@ def test_sessions_are_bounded():
     kept, first = sessions.begin("a"), sessions.begin("b")
     for _ in range(MOST_SESSIONS - 1):
         sessions.find(kept.name)
-        sessions.begin()
+        sessions.begin("c")
     assert sessions.find(kept.name) is kept
     assert sessions.find(first.name) is None
     assert "somchai" in repr(sessions.begin("somchai"))
     assert kept.token not in repr(kept)
+
+
+def test_nobody_crowds_a_steward_out():
+    """However many begin to sign in, the sessions of stewards stay, and what is begun is bounded."""
+    sessions = Sessions()
+    steward, first = sessions.begin("a"), sessions.begin()
+    for _ in range(MOST_SESSIONS):
+        sessions.begin()
+    assert sessions.find(steward.name) is steward
+    assert sessions.find(first.name) is None
