@@ -44,7 +44,8 @@ def run(server: str, steward: str, certs: Path | None, listen: str, *, as_json: 
             if as_json:
                 typer.echo(json.dumps({"listening": address, "link": link}))
             else:
-                typer.echo(f"mpi: the page of {name} is at\n{link}\nWhoever has this link is {name}. Ctrl-C ends it.")
+                typer.echo(f"mpi: the page of {name} is at\n{link}")
+                typer.echo(f"Whoever has this link acts as {name}; keep it to yourself. Ctrl-C ends it.")
 
         serve(app, listen, ready)
 

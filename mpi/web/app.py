@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import socket
 from collections.abc import Callable, Collection
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -26,6 +26,7 @@ from mpi.web.texts import LANGUAGES, texts
 from mpi.web.visits import THEMES, Connections, language, local, problem
 
 YEAR = 365 * 86400
+HIGHEST_PORT = 65535
 MOST_REQUESTS = 256
 """Connections at once; further ones are told to come back."""
 
@@ -85,13 +86,8 @@ def serve(
     Raises:
         ConfigInvalid: nothing can listen there, or the certificate cannot be used.
     """
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ConfigInvalid("listen", "is an address and a port, such as 127.0.0.1:8443")
     config = uvicorn.Config(
         app,
-        host=host.strip("[]"),
-        port=int(port),
         log_level="warning",
         access_log=False,  # addresses hold enterprise ids
         server_header=False,
@@ -101,22 +97,26 @@ def serve(
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )
-    asyncio.run(_run(_Server(config, ready)))
+    try:
+        config.load()
+    except OSError as error:  # also what TLS finds wrong
+        raise ConfigInvalid("tls", f"{certificate} and {key}: {error.strerror or 'are not usable'}") from None
+    with _listening(listen) as listener:
+        host, port = listener.getsockname()[:2]
+        ready(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        uvicorn.Server(config).run(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        self._ready(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-
-
-async def _run(server: _Server) -> None:
-    await server.serve()
+def _listening(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdecimal() or int(port) > HIGHEST_PORT:
+        raise ConfigInvalid("listen", "is an address and a port, such as 127.0.0.1:8443")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, int(port)), family=family, backlog=MOST_REQUESTS)
+    except OSError as error:
+        raise ConfigInvalid("listen", f"{listen}: {error.strerror or 'nothing can listen there'}") from None
 
 
 async def _first(request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,10 @@ def test_it_serves_this_machine_only(certs):
 
     own = ("--server", "127.0.0.1:1", "--certs", str(certs / "steward-somsri"))
     assert "--config" in refused(*own, "--listen", "0.0.0.0:8480")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "in use" in refused(*own, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    for listen in ("127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999"):
+        assert "listen" in refused(*own, "--listen", listen)
     assert "is of somsri" in refused(*own, "--as", "somchai")
     assert "names no steward" in refused("--server", "127.0.0.1:1", "--certs", str(certs / "facility-10661"))
     assert "certificates" in refused("--server", "mpi.example:1", "--as", "nobody")
