@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from mpi.client import Client
 from mpi.domain.changes import Change, Move, Placement, Regrouping, Selection, moves
+from mpi.domain.identity import IdentityView
 from mpi.errors import Conflict, InputRejected
 from mpi.web import drawing
 from mpi.web.sessions import Notice
@@ -21,6 +22,8 @@ MOST_ENTRIES = 200
 MOST_MOVES = 6
 RECENT = timedelta(days=7)
 MOST_RECENT = 20
+MOST_DATED = 500
+"""Records of an identity whose dates are told."""
 PAGE = 1000
 """Changes read at once."""
 
@@ -94,6 +97,7 @@ def show(visit: Visit) -> Response:
         as_of=as_of,
         revision=log[-1].revision if log else 0,
         entries=history(log),
+        dates=dates(visit.client, view),
         older=len(log) == MOST_ENTRIES,
         graph=drawing.graph(visit.client.graph([view.eid]), view.eid) if as_of is None else None,
     )
@@ -120,7 +124,9 @@ def consider(visit: Visit) -> Response:
         raise Conflict("they are one identity already")
     graph = drawing.graph(visit.client.graph([left.eid, right.eid]), left.eid)
     seen = max(_last(visit.client, each.eid) for each in (left, right))
-    return visit.page("merge.html", left=left, right=right, seen=seen, graph=graph)
+    return visit.page(
+        "merge.html", left=left, right=right, seen=seen, graph=graph, dates=dates(visit.client, left, right)
+    )
 
 
 def merge(visit: Visit) -> Response:
@@ -164,6 +170,14 @@ def newest(client: Client, selection: Selection, most: int) -> list[Change]:
         if len(read) < PAGE:
             return kept
         after = read[-1].revision
+
+
+def dates(client: Client, *views: IdentityView | None) -> dict[int, datetime]:
+    """Tell when the records of identities were registered, by the revision that brought them."""
+    members = [member for view in views if view for member in view.members[:MOST_DATED]]
+    revisions = tuple(sorted({member.registered for member in members}))
+    log = client.changes(Selection(revisions=revisions), 0, PAGE) if revisions else []
+    return {change.revision: change.cause.at for change in log if change.cause and change.cause.at}
 
 
 def history(log: Sequence[Change]) -> list[Entry]:

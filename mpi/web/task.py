@@ -16,7 +16,7 @@ from mpi.domain.task_detail import Pair, TaskDetail
 from mpi.errors import Conflict, InputRejected, MpiError, NotFound
 from mpi.web import drawing
 from mpi.web.filters import Wanted, steward, wanted
-from mpi.web.identity import Entry, history, newest
+from mpi.web.identity import Entry, dates, history, newest
 from mpi.web.queue import go_on
 from mpi.web.sessions import Notice
 from mpi.web.visits import Visit, action, page
@@ -72,6 +72,7 @@ def show(visit: Visit) -> Response:
         bars=drawing.bars([term.weight for term in pair.terms]) if pair else [],
         graph=_graph(visit, detail),
         entries=_histories(visit, detail),
+        dates=dates(visit.client, detail.left, detail.right),
         open=held.status in UNDECIDED and detail.if_linked is not None,
         decided=held.status in DECIDED,
         mine=held.holder == visit.urn and held.held_until is not None and held.held_until > now,
