@@ -27,12 +27,13 @@ import grpc
 
 from mpi.domain.changes import Change, Selection
 from mpi.domain.consent import Carried, Consent, Opening, OpeningStatus
+from mpi.domain.dashboard import Dashboard, TaskCount
 from mpi.domain.identifiers import IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Decision, Identity, IdentityView, MatchCandidate, Registration, Regrouped, Undone
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import TaskFilter, Verdict
-from mpi.domain.task_detail import Decided, ListedTask
+from mpi.domain.task_detail import BulkDecided, Decided, Graph, ListedTask, TaskDetail
 from mpi.errors import ConfigInvalid, MpiError, RecordRejected, ServiceUnavailable
 from mpi.v1 import consent_service_pb2 as consent_pb2
 from mpi.v1 import (
@@ -46,7 +47,7 @@ from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
-from mpi.wire import consent, convert, review, stewardship
+from mpi.wire import consent, convert, review, reviewing, stewardship
 from mpi.wire.status import from_wire
 
 __all__ = [
@@ -420,27 +421,119 @@ class Client:
         response = self._call(self._stewardship.ListTasks, request)
         return [review.task_from_proto(task) for task in response.tasks], response.cursor
 
-    def claim(self, task: int = 0) -> ListedTask:
-        """Hold a task for a while, or without a number the most valuable one that is free.
+    def counts(self) -> tuple[TaskCount, ...]:
+        """Count the tasks by kind and state; what is said may be a few seconds old."""
+        request = stewardship_pb2.CountTasksRequest()
+        return reviewing.counts_from_proto(self._call(self._stewardship.CountTasks, request).counts)
+
+    def task(self, number: int) -> TaskDetail:
+        """Show a task with everything that a person needs to decide it.
+
+        Raises:
+            NotFound: there is no such task.
+        """
+        request = stewardship_pb2.GetTaskRequest(number=number)
+        return reviewing.detail_from_proto(self._call(self._stewardship.GetTask, request))
+
+    def claim(self, task: int = 0, meant: TaskFilter | None = None) -> ListedTask:
+        """Hold a task for a while, or without a number the most valuable one of a filter that is free.
 
         Raises:
             NotFound: there is no such task, or none is free.
             Conflict: another steward has it, or it is decided.
         """
-        request = stewardship_pb2.ClaimTaskRequest(number=task)
+        wanted = None if meant is None else review.filter_to_proto(meant)
+        request = stewardship_pb2.ClaimTaskRequest(number=task, filter=wanted)
         return review.task_from_proto(self._call(self._stewardship.ClaimTask, request).task)
 
-    def decide(self, task: int, verdict: Verdict, reason: str = "", text: str = "") -> Decided:
+    def release(self, task: int) -> None:
+        """Give a task back that was claimed."""
+        self._call(self._stewardship.ReleaseTask, stewardship_pb2.ReleaseTaskRequest(number=task))
+
+    def assign(self, task: int, steward: str) -> None:
+        """Say whose work a task is, such as "urn:mpi:steward:somsri"; "" for anybody's.
+
+        Raises:
+            Conflict: it is decided.
+        """
+        request = stewardship_pb2.AssignTaskRequest(number=task, assignee=steward)
+        self._call(self._stewardship.AssignTask, request)
+
+    def comment(self, task: int, text: str, reason: str = "") -> None:
+        """Add a remark to a task; it never names a person.
+
+        Raises:
+            InputRejected: it is empty or too long, or the reason is no code.
+        """
+        request = stewardship_pb2.CommentTaskRequest(number=task, text=text, reason=reason)
+        self._call(self._stewardship.CommentTask, request)
+
+    def decide(self, task: int, verdict: Verdict, reason: str = "", text: str = "", seen: int = 0) -> Decided:
         """Answer a task.
+
+        Args:
+            task: its number.
+            verdict: the answer.
+            reason: reason code.
+            text: remark.
+            seen: the revision that `task` gave: an identity that has changed since makes this fail. 0 does not look.
 
         Raises:
             NotFound: there is no such task.
             Conflict: it was answered already, another steward has it, or other decisions forbid this one.
         """
         request = stewardship_pb2.DecideTaskRequest(
-            number=task, verdict=review.VERDICTS[verdict], reason=reason, text=text
+            number=task, verdict=review.VERDICTS[verdict], reason=reason, text=text, revision=seen
         )
         return review.decided_from_proto(self._call(self._stewardship.DecideTask, request))
+
+    def decide_preview(self, meant: TaskFilter, verdict: Verdict) -> tuple[list[ListedTask], bool]:
+        """Say which tasks `decide_all` would answer, at most 500, and whether there are more; nothing is decided.
+
+        Raises:
+            InputRejected: the filter is empty.
+        """
+        request = stewardship_pb2.DecideTasksRequest(
+            filter=review.filter_to_proto(meant), verdict=review.VERDICTS[verdict], preview=True
+        )
+        response = self._call(self._stewardship.DecideTasks, request)
+        return [review.task_from_proto(each) for each in response.tasks], response.more
+
+    def decide_all(self, meant: TaskFilter, verdict: Verdict, tasks: Collection[int], reason: str = "") -> BulkDecided:
+        """Answer many tasks, one by one: those that were shown and that the filter still means.
+
+        Raises:
+            InputRejected: the filter is empty, or these are more than 500 tasks.
+        """
+        request = stewardship_pb2.DecideTasksRequest(
+            filter=review.filter_to_proto(meant), verdict=review.VERDICTS[verdict], numbers=tasks, reason=reason
+        )
+        return reviewing.bulk_decided_from_proto(self._call(self._stewardship.DecideTasks, request))
+
+    def graph(self, eids: Collection[str]) -> Graph:
+        """Show how the records of one or two identities are linked.
+
+        Raises:
+            NotFound: one holds nothing.
+        """
+        request = stewardship_pb2.GetGraphRequest(eids=eids)
+        return reviewing.graph_from_proto(self._call(self._stewardship.GetGraph, request))
+
+    def reveal(self, record: int, task: int = 0) -> tuple[bytes, str]:
+        """Fetch the sealed view of a record, which only a steward's key opens, and its facility.
+
+        The audit journal notes every call.
+
+        Raises:
+            NotFound: nothing is revealed of such a record.
+        """
+        response = self._call(self._stewardship.RevealView, stewardship_pb2.RevealViewRequest(record=record, task=task))
+        return response.sealed_view, response.facility
+
+    def dashboard(self, days: int = 30) -> Dashboard:
+        """Tell how the queue does, looking back at most 365 days."""
+        request = stewardship_pb2.GetDashboardRequest(days=days)
+        return reviewing.dashboard_from_proto(self._call(self._stewardship.GetDashboard, request))
 
     def give_consent(
         self,

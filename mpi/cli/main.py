@@ -269,6 +269,35 @@ def register(
     sys.exit(run(files, server, certs, as_json=as_json))
 
 
+@app.command(epilog="Example: mpi review --server 127.0.0.1:7443 --as somsri --certs certs/steward-somsri")
+def review(
+    server: Annotated[str | None, typer.Option("--server", help="Address of the index.", metavar="HOST:PORT")] = None,
+    steward: Annotated[str, typer.Option("--as", help="Name of the steward whose page it is.", metavar="NAME")] = "",
+    certs: Annotated[
+        Path | None,
+        typer.Option("--certs", help="Folder of the steward's certificate; certs/steward-NAME if it is there."),
+    ] = None,
+    listen: Annotated[str, typer.Option(help="Address and port on this machine; port 0 takes any.")] = "127.0.0.1:8480",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings of a page for many stewards, who sign in by OpenID Connect: TOML."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the stewards' page: the queue of doubtful matches, the evidence, deciding and taking back."""
+    from mpi.cli.review import run, run_for_all
+    from mpi.errors import ConfigInvalid
+
+    if config is not None:
+        if server or steward or certs:
+            raise ConfigInvalid("--config", "names the index and the certificates itself")
+        run_for_all(config, as_json=as_json)
+    elif server is None:
+        raise ConfigInvalid("--server", "is missing: the address of the index")
+    else:
+        run(server, steward, certs, listen, as_json=as_json)
+
+
 @app.command(epilog="Example: mpi link 10661.parquet HL001.parquet --keys keys/10661 --out clusters.csv")
 def link(
     files: Annotated[list[Path], typer.Argument(help="Encoded files.", metavar="A.parquet...")],

@@ -161,3 +161,20 @@ class Decided:
 
     status: TaskStatus
     regrouped: Regrouped | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedTask:
+    """What became of one of many tasks: how far it is, or None and why it was left alone."""
+
+    number: int
+    status: TaskStatus | None
+    refused: str
+
+
+@dataclass(frozen=True, slots=True)
+class BulkDecided:
+    """What became of many tasks, and the name of the call, by which all of it is undone."""
+
+    decided: tuple[DecidedTask, ...]
+    request: str
