@@ -67,7 +67,11 @@ SWITCH_SECONDS = 0.0005
 """How long the busy event loop may keep other threads waiting. The audit journal's thread works for a moment between
 two waits for the disk, and answers wait for it: Python's default of 5 ms would be longer than both."""
 
+CALLS_OF_ONE_CONNECTION = 256
+"""Calls that a connection may have under way, finished or not; its next ones wait at the client."""
+
 _OPTIONS = (
+    ("grpc.max_concurrent_streams", CALLS_OF_ONE_CONNECTION),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # Two servers on one port would split the callers between two indexes; the second must fail instead.
     ("grpc.so_reuseport", 0),

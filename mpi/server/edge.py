@@ -5,9 +5,11 @@ Health and reflection are not behind the edge: they answer to anyone who got thr
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -18,7 +20,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from mpi.domain.access import INSECURE_CALLER, Caller, ClientRule, Role, client_named
-from mpi.errors import AccessDenied, InputRejected, Reason, ServiceUnavailable
+from mpi.errors import AccessDenied, InputRejected, RateLimited, Reason, ServiceUnavailable
 from mpi.server.accounts import ACCOUNT, Account, Journal
 from mpi.server.tls import Revocation
 from mpi.wire.status import to_wire
@@ -31,6 +33,11 @@ REQUEST_KEY = "mpi-request"
 """Trailing metadata that names the call as the audit journal and the log of changes do."""
 
 _OURS = "/mpi.v1."
+
+STREAMS_OF_ONE = 64
+"""Streams that one client may have open: it must not take all the calls that the server serves at the same time."""
+IDLE_SECONDS = 120.0
+"""How long a stream may wait for its client's next message; one that never comes must not hold a place for ever."""
 
 CALLER: ContextVar[Caller] = ContextVar("mpi_caller")
 """The client of the call that is being served; set before a servicer is entered."""
@@ -98,6 +105,7 @@ class Edge:
         self._journal = journal
         self._rules_digest = rules_digest
         self._inward = inward
+        self._streams = Counter[str]()
 
     def before(self, server: grpc.aio.Server) -> Guarded:
         """Stand before a server: services that are added to what this gives are served behind the edge.
@@ -136,18 +144,31 @@ class Edge:
             answered = False
             try:
                 self._admit(method, context, account)
-                messages = (self._taken(parse, request, account) async for request in requests)
-                async with aclosing(serve(messages, context)) as responses:
-                    async for response in responses:
-                        await self._journal.write(account.answered(response))
-                        answered = True
-                        yield response
+                with self._stream_of(account.caller):
+                    messages = (self._taken(parse, request, account) async for request in _in_time(requests))
+                    async with aclosing(serve(messages, context)) as responses:
+                        async for response in responses:
+                            await self._journal.write(account.answered(response))
+                            answered = True
+                            yield response
                 if not answered:
                     await self._journal.write(account.ended("OK"))
             except BaseException as error:  # noqa: BLE001 (as above)
                 await self._end(context, account, error)
 
         return guarded
+
+    @contextmanager
+    def _stream_of(self, caller: str) -> Iterator[None]:
+        if self._streams[caller] >= STREAMS_OF_ONE:
+            raise RateLimited(f"the client has {STREAMS_OF_ONE} streams open already", IDLE_SECONDS)
+        self._streams[caller] += 1
+        try:
+            yield
+        finally:
+            self._streams[caller] -= 1
+            if not self._streams[caller]:
+                del self._streams[caller]
 
     def _account(self, method: str, context: Context) -> Account:
         account = Account(method.removeprefix(_OURS), self._rules_digest)
@@ -191,6 +212,19 @@ class Edge:
         except ServiceUnavailable as refused:
             wire = to_wire(refused)
         await context.abort(wire.code, wire.message, (*wire.trailing_metadata, (REQUEST_KEY, account.request)))
+
+
+async def _in_time(requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The messages of a stream, as long as each comes in time."""
+    while True:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                request = await anext(requests)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise ServiceUnavailable(f"nothing came on the stream for {IDLE_SECONDS:.0f} s; open it again") from None
+        yield request
 
 
 class Guarded:
