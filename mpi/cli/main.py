@@ -13,6 +13,7 @@ import typer
 from mpi.cli.audit import audit_app
 from mpi.cli.changes import changes_app, retract
 from mpi.cli.clients import clients_app
+from mpi.cli.consent import consent_app
 from mpi.errors import MpiError
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.add_typer(index_app, name="index")
 app.add_typer(rules_app, name="rules")
 app.add_typer(changes_app, name="changes")
 app.add_typer(clients_app, name="clients")
+app.add_typer(consent_app, name="consent")
 app.add_typer(audit_app, name="audit")
 
 INTERRUPTED = 130
