@@ -58,6 +58,8 @@ class StoreConfig:
         rules: name or path of the rule file.
         database: where the store is; None for SQLite in `data`.
         audit: folder of the audit journal; None for one beside `data`.
+        service_key_command: command and arguments that print the centre's own secrets, in place of the file; empty for
+            none. The journal's keys lie beside where the file would be.
     """
 
     data: Path
@@ -65,6 +67,7 @@ class StoreConfig:
     rules: str
     database: Database | None = None
     audit: Path | None = None
+    service_key_command: tuple[str, ...] = ()
 
     @property
     def journal(self) -> Path:
@@ -134,6 +137,7 @@ _KEYS = {
     "policy",
     "rules",
     "service_key",
+    "service_key_command",
     "key_epochs",
     "tls",
     "database",
@@ -202,7 +206,14 @@ def _store(data: Path, table: dict[str, Any], base: Path) -> StoreConfig:
         _rules(table.get("rules", "th-v1"), base),
         _database(table, base),
         _audit(table.get("audit"), base),
+        _command(table.get("service_key_command", [])),
     )
+
+
+def _command(words: Any) -> tuple[str, ...]:
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise ConfigInvalid("service_key_command", 'is a list of words, such as ["unwrap", "--key", "mpi"]')
+    return tuple(words)
 
 
 def _audit(folder: Any, base: Path) -> Path | None:

@@ -326,10 +326,14 @@ def _held(settings: StoreConfig, look_up: Sequence[LocateKey]) -> set[str]:
     from mpi.rules import load_rules, rule_file
     from mpi.server.bootstrap import opened
     from mpi.service.gateway import Gateway
-    from mpi.service.keys import read_service_keys
+    from mpi.service.keys import service_keys
     from mpi.service.location import Locator
 
-    gateway = Gateway(read_service_keys(settings.service_key).gateway, load_rules(rule_file(settings.rules)), ())
+    gateway = Gateway(
+        service_keys(settings.service_key, settings.service_key_command, make=False).gateway,
+        load_rules(rule_file(settings.rules)),
+        (),
+    )
     with opened(settings) as (_, index):
         locator = Locator(gateway, index)
         eids = {each.eid for key in look_up for each in locator.locate(key)}

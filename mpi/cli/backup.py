@@ -23,14 +23,19 @@ def run_backup(data: Path, config: Path | None, out: Path, *, as_json: bool) -> 
         StoreUnusable: the store cannot be read.
     """
     from mpi.server.bootstrap import open_store
-    from mpi.service.keys import read_service_keys
+    from mpi.service.keys import service_keys
     from mpi.store.backup import take
 
     settings = load_store_config(data, config)
     if settings.database is None and not (data / "store.db").is_file():
         raise InputRejected(f"{data}: holds no store")
     with open_store(settings) as store, progress("writing rows", None, quiet=as_json) as shown:
-        manifest = take(store, out, read_service_keys(settings.service_key).at_rest, _told(shown))
+        manifest = take(
+            store,
+            out,
+            service_keys(settings.service_key, settings.service_key_command, make=False).at_rest,
+            _told(shown),
+        )
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return
@@ -48,11 +53,11 @@ def run_restore(data: Path, config: Path | None, backup: Path, *, only_check: bo
     """
     from mpi.index.projector import rebuild, verify
     from mpi.server.bootstrap import index_folder, open_store, opened
-    from mpi.service.keys import read_service_keys
+    from mpi.service.keys import service_keys
     from mpi.store.backup import check, restore
 
     settings = load_store_config(data, config)
-    keys = read_service_keys(settings.service_key)
+    keys = service_keys(settings.service_key, settings.service_key_command, make=False)
     digest = load_rules(rule_file(settings.rules)).stored_digest
     with progress("checking rows", None, quiet=as_json) as shown:
         if only_check:

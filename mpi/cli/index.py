@@ -30,9 +30,11 @@ def run_rebuild(data: Path, config: Path | None) -> None:
     """Make the index anew beside the old one, then put it in its place; servers may run meanwhile."""
     from mpi.index.projector import rebuild
     from mpi.server.bootstrap import index_folder, open_store
-    from mpi.service.keys import open_service_keys
+    from mpi.service.keys import service_keys
 
     settings = load_store_config(data, config)
     with open_store(settings) as store:
-        revision = rebuild(index_folder(settings), open_service_keys(settings.service_key).at_rest, store)
+        revision = rebuild(
+            index_folder(settings), service_keys(settings.service_key, settings.service_key_command).at_rest, store
+        )
     typer.echo(f"the index was made anew and stands at revision {revision}")

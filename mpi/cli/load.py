@@ -38,7 +38,7 @@ from mpi.rules import Rules, load_rules, rule_file
 from mpi.server.bootstrap import index_folder, open_store
 from mpi.service.gateway import Gateway
 from mpi.service.initial_load import InitialLoad, Preparing
-from mpi.service.keys import open_service_keys
+from mpi.service.keys import service_keys
 from mpi.store.loading import SealedRows
 from mpi.store.sealing import Sealing
 from mpi.store.sql import Store
@@ -331,7 +331,7 @@ class _Workshop:
     """Makes row groups ready, with keys of its own: opened here, never handed from process to process."""
 
     def __init__(self, config: StoreConfig, epochs: Sequence[str]) -> None:
-        keys = open_service_keys(config.service_key)
+        keys = service_keys(config.service_key, config.service_key_command)
         gateway = Gateway(keys.gateway, load_rules(rule_file(config.rules)), epochs)
         self._preparing = Preparing(gateway, Sealing(keys.at_rest))
 
@@ -419,7 +419,7 @@ def _index(config: StoreConfig, store: Store, shown: Shown) -> int | None:
     Returns:
         How many records were looked up; None when the index was left as it is.
     """
-    at_rest = open_service_keys(config.service_key).at_rest
+    at_rest = service_keys(config.service_key, config.service_key_command).at_rest
     folder = index_folder(config)
     index = Index(folder, at_rest)
     try:

@@ -22,7 +22,7 @@ from mpi.service.consent import Consents
 from mpi.service.disclosure import Disclosure
 from mpi.service.gateway import Gateway
 from mpi.service.history import History
-from mpi.service.keys import open_service_keys
+from mpi.service.keys import service_keys
 from mpi.service.matching import Matcher, Matching
 from mpi.service.policy import load_policy
 from mpi.service.pseudonyms import Pseudonyms
@@ -37,7 +37,7 @@ from mpi.store.sql import Store, open_postgres, open_sqlite
 def open_store(config: StoreConfig) -> Iterator[Store]:
     """Open the store of a data folder, or the database that is its store, making what is missing."""
     rules = load_rules(rule_file(config.rules))
-    keys = open_service_keys(config.service_key)
+    keys = service_keys(config.service_key, config.service_key_command)
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     if config.database is None:
         store = open_sqlite(config.data / "store.db", keys.at_rest, rules.stored_digest)
@@ -59,7 +59,7 @@ def index_folder(config: StoreConfig) -> Path:
 def opened(config: StoreConfig) -> Iterator[tuple[Store, Index]]:
     """Open the store and the index of a data folder, without bringing the one up to the other."""
     with open_store(config) as store:
-        index = Index(index_folder(config), open_service_keys(config.service_key).at_rest)
+        index = Index(index_folder(config), service_keys(config.service_key, config.service_key_command).at_rest)
         try:
             yield store, index
         finally:
@@ -105,7 +105,7 @@ def open_journal(config: StoreConfig) -> Iterator[Journal]:
 def application(config: ServerConfig) -> Iterator[Application]:
     """Open everything that a server needs; the index has caught up with the store when this returns."""
     rules = load_rules(rule_file(config.store.rules))
-    secret = open_service_keys(config.store.service_key).gateway
+    secret = service_keys(config.store.service_key, config.store.service_key_command).gateway
     gateway = Gateway(secret, rules, config.key_epochs)
     matching = Matching(rules.profile, rules.model)
     policy = load_policy(config.policy)
