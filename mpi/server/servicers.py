@@ -41,6 +41,9 @@ from mpi.wire import consent, convert, stewardship
 
 WAITING_BATCHES = 64
 """Most batches that wait for the writer; more than that and callers are told to come back."""
+EMPTY_SECONDS, EMPTY_MATCH_SECONDS = 0.002, 0.05
+"""Answers that show nobody, a batch's to any of its keys, leave at multiples of these after their request came: an
+objection that was read takes some microseconds, hidden candidates some milliseconds, and neither must tell."""
 WAIT_WITHOUT_DEADLINE = 5.0
 """Seconds that a look-up waits for a revision when the caller set no deadline."""
 
@@ -293,6 +296,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
 
     async def Locate(self, request: locator_pb2.LocateRequest, context: Context) -> locator_pb2.LocateResponse:
         """Find the identities that a key belongs to."""
+        begun = asyncio.get_running_loop().time()
         asking = _asking(request.purpose)
         reason = consent.reason_from_proto(request.reason, asking.purpose)
         self._guard.admit(CALLER.get(), 1)
@@ -318,6 +322,8 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
                 raise found
             identities = found
         self._guard.missed(CALLER.get(), not identities)
+        if not identities:
+            await _levelled(begun, EMPTY_SECONDS)
         return locator_pb2.LocateResponse(
             identities=[convert.identity_to_proto(identity) for identity in self._outward(identities)],
             revision=convert.revision_to_token(revision),
@@ -328,6 +334,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         self, request: locator_pb2.BatchLocateRequest, context: Context
     ) -> locator_pb2.BatchLocateResponse:
         """Answer many keys, in their order; a malformed key is answered with its own error."""
+        begun = asyncio.get_running_loop().time()
         asking = _asking(request.purpose)
         consent.check_unbroken(asking.purpose)
         convert.check_batch(request.keys, "keys")
@@ -347,10 +354,13 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
                 convert.write_located(response.outcomes.add(), outcome)
             await asyncio.sleep(0)  # single look-ups go between
         self._guard.missed(CALLER.get(), misses)
+        if misses:
+            await _levelled(begun, EMPTY_SECONDS)
         return response
 
     async def Match(self, request: locator_pb2.MatchRequest, context: Context) -> locator_pb2.MatchResponse:
         """Weigh demographics against the index without storing anything."""
+        begun = asyncio.get_running_loop().time()
         asking = _asking(request.purpose)
         consent.check_unbroken(asking.purpose)
         limit = convert.limit_from_proto(request.limit)
@@ -364,6 +374,8 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         )
         caller = CALLER.get()
         self._guard.missed(caller, not candidates)
+        if not candidates:
+            await _levelled(begun, EMPTY_MATCH_SECONDS)
         if caller.is_outside:
             outward = partial(self._pseudonyms.outward, caller.urn)
             candidates = [replace(candidate, eid=outward(candidate.eid)) for candidate in candidates]
@@ -514,6 +526,12 @@ class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
 def signed() -> tuple[str, str]:
     """Who calls, and the name of the call, which is the same in the log of changes and in the audit journal."""
     return CALLER.get().urn, ACCOUNT.get().request
+
+
+async def _levelled(begun: float, step: float) -> None:
+    """Wait for the next multiple of a time after a call began."""
+    spent = asyncio.get_running_loop().time() - begun
+    await asyncio.sleep(step - spent % step)
 
 
 def _asking(number: locator_pb2.PurposeOfUse.ValueType) -> Asking:
