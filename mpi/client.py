@@ -25,6 +25,7 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
+from mpi.domain.access import ClientRule
 from mpi.domain.changes import Change, Selection
 from mpi.domain.consent import Carried, Consent, Opening, OpeningStatus
 from mpi.domain.dashboard import Dashboard, TaskCount
@@ -35,19 +36,21 @@ from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import TaskFilter, Verdict
 from mpi.domain.task_detail import BulkDecided, Decided, Graph, ListedTask, TaskDetail
 from mpi.errors import ConfigInvalid, MpiError, RecordRejected, ServiceUnavailable
-from mpi.v1 import consent_service_pb2 as consent_pb2
+from mpi.v1 import admin_service_pb2 as admin_pb2
 from mpi.v1 import (
+    admin_service_pb2_grpc,
     consent_service_pb2_grpc,
     locator_service_pb2_grpc,
     privacy_service_pb2_grpc,
     registry_service_pb2_grpc,
     stewardship_service_pb2_grpc,
 )
+from mpi.v1 import consent_service_pb2 as consent_pb2
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
-from mpi.wire import consent, convert, review, reviewing, stewardship
+from mpi.wire import admin, consent, convert, review, reviewing, stewardship
 from mpi.wire.status import from_wire
 
 __all__ = [
@@ -188,6 +191,7 @@ class Client:
         self._locator: Any = locator_service_pb2_grpc.LocatorServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._stewardship: Any = stewardship_service_pb2_grpc.StewardshipServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._consent: Any = consent_service_pb2_grpc.ConsentServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._admin: Any = admin_service_pb2_grpc.AdminServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._privacy: Any = privacy_service_pb2_grpc.PrivacyServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __repr__(self) -> str:
@@ -629,6 +633,20 @@ class Client:
         status = OpeningStatus.JUSTIFIED if justified else OpeningStatus.UNJUSTIFIED
         judgement = consent.judgement_to_proto(status)
         self._call(self._privacy.JudgeOpening, privacy_pb2.JudgeOpeningRequest(number=number, judgement=judgement))
+
+    def clients(self) -> list[ClientRule]:
+        """List the clients about which something was decided."""
+        response = self._call(self._admin.ListClients, admin_pb2.ListClientsRequest())
+        return [admin.rule_from_proto(each) for each in response.rules]
+
+    def decide_client(self, rule: ClientRule) -> None:
+        """Decide about a client, in place of all that was decided before; servers act on it within a second."""
+        self._call(self._admin.DecideClient, admin_pb2.DecideClientRequest(rule=admin.rule_to_proto(rule)))
+
+    def in_force(self) -> tuple[str, tuple[str, ...]]:
+        """Say which rules are in force, by their digest, and which key epochs are accepted."""
+        response = self._call(self._admin.DescribeIndex, admin_pb2.DescribeIndexRequest())
+        return response.rules_digest, tuple(response.key_epochs)
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
         try:

@@ -22,6 +22,7 @@ from mpi.config import Limits, TlsFiles
 from mpi.domain.access import ClientRule
 from mpi.errors import ConfigInvalid
 from mpi.server.accounts import Journal
+from mpi.server.admin import AdminServicer, Clients
 from mpi.server.edge import Admission, Edge
 from mpi.server.limits import Guard
 from mpi.server.servicers import (
@@ -42,6 +43,8 @@ from mpi.server.stewards import Questions, QuestionServicer, Review, Stewardship
 from mpi.server.tls import Revocation
 from mpi.server.tls import credentials as server_credentials
 from mpi.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
     consent_service_pb2,
     consent_service_pb2_grpc,
     locator_service_pb2,
@@ -88,6 +91,7 @@ _SERVICES = (
     question_service_pb2.DESCRIPTOR.services_by_name["QuestionService"].full_name,
     privacy_service_pb2.DESCRIPTOR.services_by_name["PrivacyService"].full_name,
     consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"].full_name,
+    admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
 )
 
 _log = logging.getLogger(__name__)
@@ -100,6 +104,7 @@ class Application:
     Attributes:
         journal: where every call leaves an entry before its answer leaves.
         rules_digest: of the model that decides, hex; stands in every entry.
+        key_epochs: names of the key epochs that records are accepted under.
         rule_of: what was decided about the client of a name.
         guard: limits of every client's lookups.
     """
@@ -112,10 +117,12 @@ class Application:
     review: Review
     questions: Questions
     consents: Consents
+    clients: Clients
     privacy: Privacy
     pseudonyms: Pseudonyms
     journal: Journal
     rules_digest: str
+    key_epochs: tuple[str, ...] = ()
     rule_of: Callable[[str], ClientRule] = ClientRule
     guard: Guard = field(default_factory=lambda: Guard(Limits()))
 
@@ -168,6 +175,9 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
     )
     privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(  # type: ignore[no-untyped-call]
         PrivacyServicer(application.privacy, application.consents, writer, pool), guarded
+    )
+    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(  # type: ignore[no-untyped-call]
+        AdminServicer(application.clients, application.rules_digest, application.key_epochs, writer, pool), guarded
     )
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

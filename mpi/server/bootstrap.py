@@ -134,6 +134,8 @@ def application(config: ServerConfig) -> Iterator[Application]:
                 consents=Consents(gateway, store, index, policy, rules.model.digest),
                 privacy=disclosure,
                 pseudonyms=Pseudonyms(secret, index),
+                clients=clients,
+                key_epochs=tuple(config.key_epochs),
                 rule_of=clients.rule_of,
                 guard=guard,
                 journal=journal,

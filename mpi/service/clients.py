@@ -10,11 +10,14 @@ from functools import lru_cache
 from mpi.domain.access import ClientRule, Role, client_named
 from mpi.domain.changes import Cause
 from mpi.domain.purpose import PurposeOfUse
-from mpi.errors import ConfigInvalid, MpiError
+from mpi.errors import ConfigInvalid, MpiError, Reason, RecordRejected
 from mpi.store.sql import Store
 
 LOOK_SECONDS = 0.5
 """How often a server reads the decisions again."""
+
+GIVEN_ROLES = frozenset({Role.AUDITOR, Role.PRIVACY_OFFICER, Role.ADMIN, Role.STEWARD, Role.EXCHANGE})
+"""Roles that can be given: a facility is one by the name in its certificate."""
 
 _CENTRE = Cause("urn:mpi:centre", "")
 _log = logging.getLogger(__name__)
@@ -35,6 +38,27 @@ class Clients:
         """Stop reading."""
         self._stop.set()
         self._thread.join()
+
+    def listed(self) -> list[ClientRule]:
+        """Read what was decided, by name."""
+        return sorted(self._read().values(), key=lambda rule: rule.urn)
+
+    def set_rule(self, rule: ClientRule, actor: str, request: str) -> None:
+        """Decide about a client, in place of all that was decided before.
+
+        Raises:
+            RecordRejected: no client is called so, a role is not one that can be given, or an administrator decides
+                about themself: nobody gives themself a role by which they learn of people, or shuts themself out.
+        """
+        if client_named(rule.urn) is None:
+            raise RecordRejected(Reason.REQUEST_INVALID, "rule.client", "is not the name of a client")
+        if not rule.roles <= GIVEN_ROLES:
+            raise RecordRejected(Reason.REQUEST_INVALID, "rule.roles", "holds a role that cannot be given")
+        if rule.urn == actor:
+            raise RecordRejected(Reason.REQUEST_INVALID, "rule.client", "is the caller; another administrator decides")
+        with self._store.transaction(Cause(actor, "", request)) as transaction:
+            transaction.set_client(rule)
+        self._rules = self._read()
 
     def rule_of(self, urn: str) -> ClientRule:
         """What was decided about a client; nothing was about most."""
@@ -88,7 +112,7 @@ def decide(
     """
     if client_named(urn) is None:
         raise ConfigInvalid("client", "is not the name of a client, such as urn:mpi:exchange:cdes")
-    if roles and not roles <= {Role.AUDITOR, Role.PRIVACY_OFFICER, Role.ADMIN, Role.STEWARD, Role.EXCHANGE}:
+    if roles and not roles <= GIVEN_ROLES:
         raise ConfigInvalid("role", "cannot be given: a facility is one by the name in its certificate")
     with store.transaction(_CENTRE) as transaction:
         rule = next((each for each in transaction.clients() if each.urn == urn), ClientRule(urn))

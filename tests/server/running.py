@@ -123,6 +123,7 @@ class MemoryIndex:
             review=self,
             questions=self,
             consents=self,
+            clients=self,
             privacy=self,
             pseudonyms=self,
             journal=self,

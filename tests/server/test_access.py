@@ -56,6 +56,9 @@ PrivacyService/ListOpenings        no       no       no      no      yes     no
 PrivacyService/JudgeOpening        no       no       no      no      yes     no
 PrivacyService/ListCarried         no       no       no      no      yes     no
 PrivacyService/LiftCarried         no       no       no      no      yes     no
+AdminService/ListClients           no       no       no      no      no      yes
+AdminService/DecideClient          no       no       no      no      no      yes
+AdminService/DescribeIndex         no       no       no      no      no      yes
 StewardshipService/GetIdentity     no       no       yes     no      no      no
 StewardshipService/Link            no       no       yes     no      no      no
 StewardshipService/Unlink          no       no       yes     no      no      no

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import mpi.v1
 from mpi.domain.accounting import Access
 from mpi.errors import ServiceUnavailable, StoreUnusable
-from mpi.server import servicers, stewards
+from mpi.server import admin, servicers, stewards
 from mpi.server.accounts import IDENTITY_FIELDS, Account
 from mpi.server.edge import REQUEST_KEY
 from mpi.v1 import locator_service_pb2 as locator_pb2
@@ -59,6 +59,8 @@ TEXTS = {
     "FacilityCount": {"facility"},
     "Consent": {"network", "recorder", "reference"},
     "Opening": {"client", "reason", "request"},
+    "ClientRule": {"client", "roles"},
+    "DescribeIndexResponse": {"rules_digest", "key_epochs"},
     "Carried": {"facility", "network", "reference"},
 }
 """Text of answers that is no enterprise id; a new field must be named here or be one of IDENTITY_FIELDS."""
@@ -101,7 +103,7 @@ class Outcomes:
                 yield await unary(servicer, request, context)
 
         name = f"{method.containing_service.name.removesuffix('Service')}Servicer"
-        (servicer,) = {getattr(module, name) for module in (servicers, stewards) if hasattr(module, name)}
+        (servicer,) = {getattr(module, name) for module in (admin, servicers, stewards) if hasattr(module, name)}
         patched.setattr(servicer, method.name, stream if method.server_streaming else unary)
 
 
