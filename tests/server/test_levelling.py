@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from mpi.client import Client, PurposeOfUse
-from mpi.domain.identifiers import LocalIdToken
+from mpi.config import Limits, ServerConfig, StoreConfig
+from mpi.domain.identifiers import IdentifierToken, LocalIdToken
 from mpi.server import servicers
-from tests.server.running import MemoryIndex, encoded, running
+from mpi.server.bootstrap import application
+from tests.building import encoded as encoded_people
+from tests.building import key_ring, raw
+from tests.server.running import FACILITY, MemoryIndex, encoded, running
 
 TREAT = PurposeOfUse.TREAT
 
@@ -48,3 +55,42 @@ def test_only_answers_that_show_nobody_wait(monkeypatch):
         client.batch_locate([known, unknown], TREAT)
         client.match(encoded(2).demographics, TREAT)
     assert waited == [servicers.EMPTY_SECONDS, servicers.EMPTY_SECONDS, servicers.EMPTY_MATCH_SECONDS]
+
+
+def national_id(number: int) -> str:
+    """A number with its check digit."""
+    digits = f"110370{number:06d}"
+    return digits + str((11 - sum(int(digit) * (13 - at) for at, digit in enumerate(digits)) % 11) % 10)
+
+
+@pytest.mark.timing
+def test_who_objected_is_answered_as_late_as_nobody(tmp_path: Path) -> None:
+    """Through the whole server, lookups of people who objected and of unknown ones, in turn: one distribution."""
+    ring = key_ring(tmp_path)
+    store = StoreConfig(tmp_path / "data", tmp_path / "secret/service.json", "th-v1")
+    limits = Limits(1e9, 1e9, 1e9, 1e9)
+    with (
+        application(ServerConfig(store, "", (ring.current.name,), None, limits=limits)) as parts,
+        running(parts) as address,
+        Client(address=address) as client,
+    ):
+        keys = []
+        for at in range(50):
+            person = {"birth_date": f"{at % 28 + 1}/{at % 12 + 1}/{2480 + at}", "sex": "1"}
+            row = raw("นายสมชาย ใจดี", str(at), national_id=national_id(100_000 + at), **person)
+            (record,) = encoded_people(ring, FACILITY, row)
+            client.register(record)
+            keys.append(record.demographics.tokens[0])
+            client.withdraw_consent(keys[-1], "mor-prom", [TREAT])
+        unknown = [IdentifierToken(key.kind, bytes([at]) * 32) for at, key in enumerate(keys)]
+        times: dict[bool, list[int]] = {True: [], False: []}
+        for _ in range(20):
+            for pair in zip(keys, unknown, strict=True):
+                for hidden, key in zip((True, False), pair, strict=True):
+                    begun = time.perf_counter_ns()
+                    assert client.locate(key, TREAT).identities == ()
+                    times[hidden].append(time.perf_counter_ns() - begun)
+    medians = {hidden: statistics.median(each) for hidden, each in times.items()}
+    spread = statistics.quantiles(times[False], n=4)
+    print(f"medians {medians[True]} ns objected, {medians[False]} ns unknown, quartiles {spread}")  # noqa: T201
+    assert abs(medians[True] - medians[False]) < (spread[2] - spread[0]) / 2
