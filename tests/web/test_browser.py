@@ -139,6 +139,34 @@ def test_many_decisions_are_taken_back_at_once(browser, at):
 
 
 @pytest.mark.browser
+def test_a_merge_is_looked_at_first_and_taken_back_later(browser, at):
+    """Two identities are shown side by side before they are merged; the change stands in the steward's own list."""
+    at.register_people(1)
+    (listed,), _ = at.steward.tasks()
+    eid, rival = listed.held.task.eid, listed.held.task.rival
+    with at_work(browser, at) as page:
+        page.goto(f"{at.origin}/identities/{eid}")
+        page.keyboard.press("m")
+        page.keyboard.type(rival)
+        press(page, "Enter")
+        expect(page.locator("section.card .eid")).to_have_count(2)
+        assert at.steward.identity(eid).eid == eid
+        press(page, "s")
+        assert at.steward.identity(eid).eid == rival
+        press(page, "5")
+        expect(page.locator(".timeline")).to_contain_text("Merged")
+        page.goto(f"{at.origin}/identities/{rival}")
+        page.get_by_role("link", name="Undo change").first.click()
+        expect(page.locator("h1")).to_contain_text("Take back change")
+        press(page, "u")
+        assert at.steward.identity(eid).eid == eid
+        expect(page.locator(".timeline")).to_contain_text("taken back by")
+        page.goto(f"{at.origin}/identities/{rival}?as_of=3")
+        expect(page.locator(".banner")).to_contain_text("As it was after change 3")
+        expect(page.locator(".records > li")).to_have_count(2)
+
+
+@pytest.mark.browser
 def test_two_stewards_at_one_task(browser, at):
     """A task that another steward has claimed is shown with whose it is, and cannot be decided; later it can."""
     at.register_people(1)
