@@ -167,14 +167,13 @@ def page_served(connections: Connections, steward: str = "somchai") -> Iterator[
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
-    """A real centre behind a real page, with nobody in it."""
+def world(folder: Path, confirm_records: int = 10) -> Iterator[World]:
+    """A real centre behind a real page, with nobody in it; two stewards have to agree on so many records."""
     ring = key_ring(folder)
     certs = certificates(folder / "certs")
     issue_dev_certificates(certs, [], [], ["somsri"])
-    config = ServerConfig(
-        StoreConfig(folder / "data", folder / "secret" / "service.json", "th-v1"), "", (ring.current.name,), None
-    )
+    store = StoreConfig(folder / "data", folder / "secret" / "service.json", "th-v1")
+    config = ServerConfig(store, "", (ring.current.name,), None, confirm_records=confirm_records)
     new_steward_key(folder / "steward.json", folder / "steward.pub.json")
     with centre_of(config) as centre, running(centre, server_tls(certs)) as address:
         steward, second, facility, other = clients = [
