@@ -10,11 +10,11 @@ from urllib.parse import parse_qsl
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from mpi.errors import ConfigInvalid
 from mpi.web import bulk, dashboard, identity, queue, task
@@ -33,7 +33,7 @@ MOST_REQUESTS = 256
 
 def application(
     connections: Connections, sessions: Sessions, sign_in: SignIn, hosts: Collection[str], *, secure: bool
-) -> Starlette:
+) -> ASGIApp:
     """Join the parts.
 
     Args:
@@ -56,19 +56,16 @@ def application(
             Route("/preferences", _prefer, methods=["POST"]),
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
         ],
-        middleware=[
-            Middleware(Guard, hosts=hosts, secure=secure),
-            Middleware(SessionCookies, sessions=sessions, secure=secure),
-        ],
         exception_handlers={HTTPException: _not_there, 500: _failed},
     )
     app.state.templates = environment()
     app.state.connections = connections
-    return app
+    # Around the whole application: its own middleware would leave the page that tells of a fault unguarded.
+    return Guard(SessionCookies(app, sessions, secure), hosts, secure)
 
 
 def serve(
-    app: Starlette,
+    app: ASGIApp,
     listen: str,
     ready: Callable[[str], None],
     certificate: Path | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,8 +20,6 @@ from mpi.web.visits import Visit, action, local, page
 MOST_ENTRIES = 200
 """Changes that a history shows, the newest."""
 MOST_MOVES = 6
-RECENT = timedelta(days=7)
-MOST_RECENT = 20
 MOST_DATED = 500
 """Records of an identity whose dates are told."""
 PAGE = 1000
@@ -73,12 +71,13 @@ def routes() -> list[Route]:
 
 
 def find(visit: Visit) -> Response:
-    """Offer to look an identity up, and show the newest changes."""
+    """Offer to look an identity up, and show what the steward did in this session."""
     eid = visit.request.query_params.get("eid", "").strip()
     if eid:
         return visit.go(f"/identities/{_segment(eid)}")
-    own = Selection(actor=visit.urn, since=datetime.now(UTC) - RECENT)
-    return visit.page("identities.html", entries=history(newest(visit.client, own, MOST_RECENT)))
+    own = tuple(visit.session.changes)
+    log = visit.client.changes(Selection(revisions=own)) if own else []
+    return visit.page("identities.html", entries=history(log))
 
 
 def show(visit: Visit) -> Response:

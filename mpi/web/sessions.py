@@ -10,7 +10,7 @@ import hmac
 import secrets
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
@@ -30,6 +30,9 @@ MOST_SESSIONS = 2000
 
 Anybody can begin to sign in, so nobody who only does that can put an end to the session of a steward.
 """
+
+MOST_CHANGES = 20
+"""Changes that a session remembers."""
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class Session:
         used: when it was last used.
         held: what the sign-in keeps between its steps.
         notice: what the next page tells.
+        changes: revisions of what the steward did, the latest ones.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Session:
     used: float
     held: dict[str, Any] = field(default_factory=dict)
     notice: Notice | None = None
+    changes: deque[int] = field(default_factory=lambda: deque(maxlen=MOST_CHANGES))
 
     def __repr__(self) -> str:
         return f"Session({self.steward or 'signing in'})"

@@ -78,7 +78,7 @@ def show(visit: Visit) -> Response:
         mine=held.holder == visit.urn and held.held_until is not None and held.held_until > now,
         taken=held.is_held(visit.urn, now),
         me=visit.urn,
-        remark=visit.session.held.pop(f"remark.{number}", {"text": "", "reason": ""}),
+        remark=_written(visit, number),
         reasons=REASONS,
         most_remark=MOST_REMARK,
     )
@@ -112,7 +112,7 @@ def comment(visit: Visit) -> Response:
     number = _number(visit)
     text, reason = _remark(visit, number)
     visit.client.comment(number, text, reason)
-    _forget_remark(visit, number)
+    visit.session.held.pop("remark", None)
     return _back(visit, number, Notice("notice.remarked"))
 
 
@@ -128,7 +128,7 @@ def decide(visit: Visit) -> Response:
         done = visit.client.decide(number, verdict, reason, text, seen=visit.form.number("revision"))
     except (Conflict, NotFound) as refused:
         return _back(visit, number, _refused(refused))
-    _forget_remark(visit, number)
+    visit.session.held.pop("remark", None)
     key = "notice.confirming" if done.status is TaskStatus.CONFIRMING else f"notice.{verdict}"
     change = done.regrouped.change if done.regrouped else 0
     return go_on(visit, _want(visit), Notice(key, {"task": str(number)}, change=change))
@@ -161,12 +161,14 @@ def _refused(error: MpiError) -> Notice:
 def _remark(visit: Visit, number: int) -> tuple[str, str]:
     """Read the remark, and keep it until the index has taken it."""
     text, reason = visit.form.text("text").strip(), visit.form.text("reason")
-    visit.session.held[f"remark.{number}"] = {"text": text[: 2 * MOST_REMARK], "reason": reason[:40]}
+    visit.session.held["remark"] = {"task": number, "text": text[: 2 * MOST_REMARK], "reason": reason[:40]}
     return text, reason
 
 
-def _forget_remark(visit: Visit, number: int) -> None:
-    visit.session.held.pop(f"remark.{number}", None)
+def _written(visit: Visit, number: int) -> dict[str, str]:
+    """Give back what was written on this task and not taken; one remark is kept, the last."""
+    kept = visit.session.held.pop("remark", {})
+    return kept if kept.get("task") == number else {"text": "", "reason": ""}
 
 
 def _chosen(detail: TaskDetail, other: str) -> Pair | None:

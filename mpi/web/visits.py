@@ -113,6 +113,8 @@ class Visit:
         """Send the browser on to another page of ours, which shows the notice."""
         if notice:
             self.session.notice = notice
+            if notice.change:
+                self.session.changes.append(notice.change)
         return RedirectResponse(local(path), 303)
 
     def tell(self, **values: Any) -> Response:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from mpi.domain.changes import Action, Regrouping, Selection
 from mpi.domain.review import RemarkKind, TaskFilter, TaskKind, TaskStatus, Verdict
 from mpi.encoder.sealed import new_steward_key
-from tests.web.world import STEWARD, World
+from tests.web.world import STEWARD, World, world
 
 
 @contextmanager
@@ -139,6 +139,34 @@ def test_many_decisions_are_taken_back_at_once(browser, at):
 
 
 @pytest.mark.browser
+def test_a_merge_is_looked_at_first_and_taken_back_later(browser, at):
+    """Two identities are shown side by side before they are merged; the change stands in the steward's own list."""
+    at.register_people(1)
+    (listed,), _ = at.steward.tasks()
+    eid, rival = listed.held.task.eid, listed.held.task.rival
+    with at_work(browser, at) as page:
+        page.goto(f"{at.origin}/identities/{eid}")
+        page.keyboard.press("m")
+        page.keyboard.type(rival)
+        press(page, "Enter")
+        expect(page.locator("section.card .eid")).to_have_count(2)
+        assert at.steward.identity(eid).eid == eid
+        press(page, "s")
+        assert at.steward.identity(eid).eid == rival
+        press(page, "5")
+        expect(page.locator(".timeline")).to_contain_text("Merged")
+        page.goto(f"{at.origin}/identities/{rival}")
+        page.get_by_role("link", name="Undo change").first.click()
+        expect(page.locator("h1")).to_contain_text("Take back change")
+        press(page, "u")
+        assert at.steward.identity(eid).eid == eid
+        expect(page.locator(".timeline")).to_contain_text("taken back by")
+        page.goto(f"{at.origin}/identities/{rival}?as_of=3")
+        expect(page.locator(".banner")).to_contain_text("As it was after change 3")
+        expect(page.locator(".records > li")).to_have_count(2)
+
+
+@pytest.mark.browser
 def test_two_stewards_at_one_task(browser, at):
     """A task that another steward has claimed is shown with whose it is, and cannot be decided; later it can."""
     at.register_people(1)
@@ -158,6 +186,30 @@ def test_two_stewards_at_one_task(browser, at):
         page.reload()
         press(page, "s")
         assert at.steward.task(number).listed.held.status is TaskStatus.SAME
+
+
+@pytest.mark.browser
+def test_a_second_steward_has_to_agree(browser, tmp_path):
+    """Where two stewards are needed the page says so, one verdict changes nothing, nobody agrees with themselves."""
+    with world(tmp_path, confirm_records=2) as at:
+        at.register_people(1)
+        (listed,), _ = at.steward.tasks()
+        number, task = listed.held.number, listed.held.task
+        with at_work(browser, at) as page:
+            page.goto(f"{at.origin}/tasks/{number}")
+            expect(page.locator("main")).to_contain_text("Two stewards have to agree on this one")
+            press(page, "s")
+            expect(page.locator(".toast")).to_contain_text("waits for a second steward")
+            assert at.steward.identity(task.eid).eid == task.eid
+            page.goto(f"{at.origin}/queue?state=confirming")
+            page.locator(".task-link").click()
+            expect(page.locator(".banner").first).to_contain_text("A second one has to agree")
+            press(page, "s")
+            expect(page.locator(".toast.problem")).to_contain_text("a second steward has to agree")
+            assert at.second.decide(number, Verdict.SAME).status is TaskStatus.SAME
+            page.reload()
+            expect(page.locator(".banner").first).to_contain_text("Decided: one person")
+        assert at.steward.identity(task.eid).eid == at.steward.identity(task.rival).eid
 
 
 @pytest.mark.browser

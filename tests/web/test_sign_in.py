@@ -81,6 +81,22 @@ def test_every_answer_has_the_headers(served):
     assert answers[0].headers["cache-control"] == "no-store"
 
 
+def test_a_fault_is_a_guarded_page_without_its_cause():
+    """What nobody foresaw gives a page that says so, with every header, and nothing of what went wrong."""
+
+    class Faulty(Nobody):
+        def of(self, steward: str) -> Connection:
+            raise RuntimeError("a value that nobody may see")
+
+    with page_served(Faulty()) as served, signed_in(served) as client:
+        answer = client.get("/queue")
+    assert answer.status_code == 500
+    assert "Something went wrong" in answer.text
+    assert "nobody may see" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
+
+
 def test_pages_hold_nothing_inline(served):
     """No page has an inline script or style that the policy would have to allow."""
     with signed_in(served) as client:

@@ -1,4 +1,4 @@
-// A claimed task: how long it still is the steward's own, and what the chosen facts of a split or a remark need.
+// What goes on while a page is looked at: how long a claim still lasts, and how many records are chosen to be split off.
 import { say } from "./texts.js";
 
 const EVERY_MILLISECONDS = 5000;
@@ -16,11 +16,12 @@ export function start() {
     setInterval(show, EVERY_MILLISECONDS);
   }
   const splitting = document.querySelector("[data-split]");
-  if (splitting) {
+  const told = splitting?.querySelector("[data-chosen]");
+  if (told) {
     const count = () => {
       const chosen = splitting.querySelectorAll("input[name=record]:checked").length;
       const all = splitting.querySelectorAll("input[name=record]").length;
-      splitting.querySelector("[data-chosen]").textContent = say("split.chosen", { chosen, all });
+      told.textContent = say("split.chosen", { chosen, all });
       splitting.querySelector("button[type=submit]").disabled = chosen === 0 || chosen === all;
     };
     splitting.addEventListener("change", count);
