@@ -13,6 +13,7 @@ import typer
 from mpi.cli.audit import audit_app
 from mpi.cli.changes import changes_app, retract
 from mpi.cli.clients import clients_app
+from mpi.cli.questions import questions_app
 from mpi.errors import MpiError
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.add_typer(rules_app, name="rules")
 app.add_typer(changes_app, name="changes")
 app.add_typer(clients_app, name="clients")
 app.add_typer(audit_app, name="audit")
+app.add_typer(questions_app, name="questions")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT."""
