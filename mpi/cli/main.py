@@ -359,6 +359,10 @@ def train(
     out: Annotated[Path, typer.Option(help="Rule file to write.", metavar="NEW.toml")],
     rules: Annotated[str, typer.Option(help="Rule file to begin with, or the name of one that is shipped.")] = "th-v1",
     note: Annotated[str, typer.Option(help="What the files were, for the provenance.")] = "",
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="What stewards decided, as `mpi labels` writes it.", metavar="LABELS.jsonl"),
+    ] = None,
     calibrate_on: Annotated[
         list[Path] | None,
         typer.Option(
@@ -374,7 +378,7 @@ def train(
     """Estimate a model's probabilities from encoded files; nobody needs to know who is who."""
     from mpi.cli.train import run
 
-    run(files, rules, out, note, report, calibrate_on or (), as_json=as_json)
+    run(files, rules, out, note, report, calibrate_on or (), labels=labels, as_json=as_json)
 
 
 @app.command(epilog="Example: mpi evaluate --truth population/truth.csv clusters.csv")
@@ -534,6 +538,33 @@ def rules_check(
         "channels": list(rules.profile.channel_names()),
     }
     typer.echo(json.dumps(figures) if as_json else "\n".join(f"{key}: {value}" for key, value in figures.items()))
+
+
+@rules_app.command("preview", epilog="Example: mpi rules preview th-v1-2026.toml --data data --config mpi.toml")
+def rules_preview(
+    file: Annotated[str, typer.Argument(help="New rule file, or the name of one that is shipped.", metavar="NEW.toml")],
+    data: Data,
+    config: Config = None,
+    sample: Annotated[int, typer.Option(min=1, max=1_000_000, help="Records to look at.")] = 2000,
+    as_json: AsJson = False,
+) -> None:
+    """Say what new rules would change: links gained and lost among a sample of records; servers may run meanwhile."""
+    from mpi.cli.labels import run_preview
+
+    run_preview(data, config, file, sample, as_json=as_json)
+
+
+@app.command(epilog="Example: mpi labels --data data --config mpi.toml --out labels.jsonl")
+def labels(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="File to write; it must not be there yet.", metavar="LABELS.jsonl")],
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write what stewards decided as labels for `mpi train`: levels of agreement and the answer, nobody's number."""
+    from mpi.cli.labels import run
+
+    run(data, config, out, as_json=as_json)
 
 
 app.command(
