@@ -554,6 +554,29 @@ def rules_preview(
     run_preview(data, config, file, sample, as_json=as_json)
 
 
+@rules_app.command("promote", epilog="Example: mpi rules promote th-v1-2026.toml --config mpi.toml")
+def rules_promote(
+    file: Annotated[str, typer.Argument(help="New rule file, or the name of one that is shipped.", metavar="NEW.toml")],
+    config: Annotated[Path, typer.Option("--config", help="Settings, a TOML file.", metavar="FILE")],
+    as_json: AsJson = False,
+) -> None:
+    """Put new rules into the settings; servers go by them from their next start. Look at `mpi rules preview` first."""
+    from mpi.cli.promotion import run_promote
+
+    run_promote(config, file, as_json=as_json)
+
+
+@rules_app.command("rollback", epilog="Example: mpi rules rollback --config mpi.toml")
+def rules_rollback(
+    config: Annotated[Path, typer.Option("--config", help="Settings, a TOML file.", metavar="FILE")],
+    as_json: AsJson = False,
+) -> None:
+    """Put the rules back that the last promotion left; what they decided is taken back by `mpi changes undo`."""
+    from mpi.cli.promotion import run_rollback
+
+    run_rollback(config, as_json=as_json)
+
+
 @app.command(epilog="Example: mpi labels --data data --config mpi.toml --out labels.jsonl")
 def labels(
     data: Data,
