@@ -184,12 +184,16 @@ def _told(asked: AskedQuestion, local_id: str) -> str:
 
 
 def _show(asked: AskedQuestion, local_id: str, proposal: Proposal) -> None:
+    from mpi.encoder.papers import facts
+
     typer.echo(_told(asked, local_id))
     if not local_id:
         typer.echo(f"  its pointer is {NOT_OURS}; left alone")
         return
     if proposal.own is not None:
         typer.echo(f"  {_place(proposal.own)}")
+        for field, value in facts(proposal.own):
+            typer.echo(f"    {field.replace('_', ' '):<19} {value}")
     for paper, differences in proposal.others:
         typer.echo(f"  {_place(paper)}, record {paper.local_id}")
         for each in differences:

@@ -162,6 +162,15 @@ def propose(papers: Sequence[Paper]) -> Proposal:
     return Proposal(Answer.YES, "papers_agree", own, others)
 
 
+def facts(paper: Paper) -> list[tuple[str, str]]:
+    """What a paper says of its person, field by field, normalised: for the facility's eyes alone."""
+    person = paper.person
+    found = [("name", _whole(name)) for name in person.names]
+    if person.birth_date:
+        found.append(("birth_date", person.birth_date.iso))
+    return found + [(each.kind.value, each.value) for each in person.identifiers]
+
+
 def _rows(extracts: Iterable[Path], read: Reader) -> Iterator[tuple[Path, SourceRow]]:
     for path in extracts:
         for row in read(path):
