@@ -4,7 +4,8 @@ Some hundred doubtful pairs are registered as facilities do; their tasks are the
 as many as asked for. `mpi serve` and `mpi review` run as two processes with mutual TLS between them, and Chromium opens
 the queue and tasks from another of our pages, with an empty cache every time, after each page was opened a few times,
 as servers are warm. What is told is the browser's own first contentful paint, and how long the server took of it.
-Without chromium there is nothing to measure, and it says so.
+Before that a client over mutual TLS asks for pages of 50 tasks and for single tasks; how long each answer took is told.
+Without chromium there is nothing to paint, and it says so.
 
 ``--small`` takes seconds; ``--data DIR`` keeps the tasks for the next run, which then only measures.
 """
@@ -20,15 +21,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mpi.client import Client
 from mpi.config import ServerConfig, StoreConfig
 from mpi.domain.changes import Cause
-from mpi.domain.review import HeldTask, TaskStatus
+from mpi.domain.review import HeldTask, TaskFilter, TaskKind, TaskStatus
 from mpi.encoder.demographics import RawDemographics, RawName, normalize
 from mpi.encoder.encoder import Encoder
 from mpi.encoder.keys import load_key_ring, new_key_ring
@@ -39,7 +43,7 @@ from tests.building import TODAY
 
 PAIRS, SMALL = 300, 2000
 AT_ONCE = 20_000
-WARM, REPEATS = 3, 21
+WARM, REPEATS, PAGE = 3, 21, 50
 START_SECONDS = 60.0
 NAMES = ("สมชาย ใจดี", "มาลี ศรีสุข", "วิชัย แก้วมณี", "สุดา พรหมมา", "อนันต์ สายทอง", "รัตนา ชูใจ")
 
@@ -113,6 +117,38 @@ def running(*arguments: str) -> Iterator[dict[str, str]]:
             process.wait(START_SECONDS)
 
 
+def answered(folder: Path, repeats: int) -> dict[str, dict[str, float]]:
+    """Measure how long a client waits for pages of 50 tasks and for single tasks, in milliseconds."""
+    with (
+        running("serve", "--data", str(folder / "data"), "--config", str(folder / "mpi.toml")) as served,
+        Client(address=served["listening"], certificates=folder / "certs" / "steward-somsri") as client,
+    ):
+        cursors = [b""]
+        for _ in range(WARM + repeats):
+            cursors.append(client.tasks(cursor=cursors[-1], limit=PAGE)[1])
+        turns = range(WARM + repeats)
+        calls: dict[str, list[Callable[[], object]]] = {
+            "first page": [partial(client.tasks, limit=PAGE)] * len(turns),
+            "next pages": [partial(client.tasks, cursor=cursor, limit=PAGE) for cursor in cursors[1:]],
+            "a kind": [partial(client.tasks, TaskFilter(kind=TaskKind.POSSIBLE_LINK), limit=PAGE)] * len(turns),
+            "a facility": [partial(client.tasks, TaskFilter(facility="10661"), limit=PAGE)] * len(turns),
+            "a facility without any": [partial(client.tasks, TaskFilter(facility="99999"), limit=PAGE)] * len(turns),
+            "one task": [partial(client.task, 1 + turn) for turn in turns],
+        }
+        return {name: _waited(each) for name, each in calls.items()}
+
+
+def _waited(calls: Sequence[Callable[[], object]]) -> dict[str, float]:
+    times = []
+    for call in calls:
+        begun = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - begun) * 1000)
+    times = sorted(times[WARM:])
+    told = {"median": statistics.median(times), "p95": times[int(len(times) * 0.95)], "worst": times[-1]}
+    return {name: round(value, 1) for name, value in told.items()}
+
+
 def painted(folder: Path, repeats: int) -> dict[str, Any]:
     """Measure first contentful paints of the queue and of tasks, in milliseconds."""
     from playwright.sync_api import sync_playwright
@@ -174,20 +210,23 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder to keep")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    if shutil.which("chromium") is None:
-        sys.exit("there is no chromium on this machine (Debian: apt-get install chromium)")
+    chromium = shutil.which("chromium") is not None
+    if not chromium:
+        print("no paints: there is no chromium on this machine (Debian: apt-get install chromium)", file=sys.stderr)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.data or Path(temporary)
         tasks = made(folder, SMALL if options.small else options.tasks)
-        paints = painted(folder, options.repeats)
+        answers = answered(folder, options.repeats)
+        paints = painted(folder, options.repeats) if chromium else {}
     figures = {
         "machine": {"processors": os.cpu_count(), "python": platform.python_version()},
         "open_tasks": tasks,
+        "answer_ms": answers,
         "first_contentful_paint_ms": paints,
     }
-    print(f"{tasks:,} open tasks; first contentful paint in milliseconds")
-    for name, each in paints.items():
-        print(name.ljust(18), *(f"{what} {value:5.0f}" for what, value in each.items()), sep="  ")
+    print(f"{tasks:,} open tasks; answers of the server, then first contentful paints, in milliseconds")
+    for name, each in (*answers.items(), *paints.items()):
+        print(name.ljust(22), *(f"{what} {value:5.0f}" for what, value in each.items()), sep="  ")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 

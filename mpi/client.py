@@ -33,8 +33,8 @@ from mpi.domain.identifiers import IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Decision, Identity, IdentityView, MatchCandidate, Registration, Regrouped, Undone
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
-from mpi.domain.review import TaskFilter, Verdict
-from mpi.domain.task_detail import BulkDecided, Decided, Graph, ListedTask, TaskDetail
+from mpi.domain.review import Answer, TaskFilter, Verdict
+from mpi.domain.task_detail import AskedQuestion, BulkDecided, Decided, Graph, ListedTask, TaskDetail
 from mpi.errors import ConfigInvalid, MpiError, RecordRejected, ServiceUnavailable
 from mpi.v1 import admin_service_pb2 as admin_pb2
 from mpi.v1 import (
@@ -42,12 +42,14 @@ from mpi.v1 import (
     consent_service_pb2_grpc,
     locator_service_pb2_grpc,
     privacy_service_pb2_grpc,
+    question_service_pb2_grpc,
     registry_service_pb2_grpc,
     stewardship_service_pb2_grpc,
 )
 from mpi.v1 import consent_service_pb2 as consent_pb2
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.v1 import privacy_service_pb2 as privacy_pb2
+from mpi.v1 import question_service_pb2 as question_pb2
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
 from mpi.wire import admin, consent, convert, review, reviewing, stewardship
@@ -192,6 +194,7 @@ class Client:
         self._stewardship: Any = stewardship_service_pb2_grpc.StewardshipServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._consent: Any = consent_service_pb2_grpc.ConsentServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._admin: Any = admin_service_pb2_grpc.AdminServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._question: Any = question_service_pb2_grpc.QuestionServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._privacy: Any = privacy_service_pb2_grpc.PrivacyServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __repr__(self) -> str:
@@ -538,6 +541,31 @@ class Client:
         """Tell how the queue does, looking back at most 365 days."""
         request = stewardship_pb2.GetDashboardRequest(days=days)
         return reviewing.dashboard_from_proto(self._call(self._stewardship.GetDashboard, request))
+
+    def questions(self, after: int = 0, limit: int = 100) -> list[AskedQuestion]:
+        """List the questions that wait for this facility, after the number of the last one known, the oldest first.
+
+        Raises:
+            AccessDenied: the client is no facility; so for the next call.
+        """
+        request = question_pb2.ListQuestionsRequest(after=after, limit=limit)
+        response = self._call(self._question.ListQuestions, request)
+        return [reviewing.question_from_proto(each) for each in response.questions]
+
+    def answer(self, question: int, answer: Answer, reason: str = "") -> None:
+        """Answer a question about one of this facility's own records.
+
+        Args:
+            question: its number.
+            answer: are the numbers, the name and the birth date as the facility's own papers have them?
+            reason: reason code.
+
+        Raises:
+            NotFound: no such question waits for the facility; it may have been taken back.
+            InputRejected: the reason is no code.
+        """
+        request = question_pb2.AnswerQuestionRequest(number=question, answer=review.ANSWERS[answer], reason=reason)
+        self._call(self._question.AnswerQuestion, request)
 
     def give_consent(
         self,

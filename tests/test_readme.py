@@ -59,10 +59,10 @@ def test_the_quickstart_runs_as_it_stands(tmp_path: Path) -> None:
             assert server.stdout is not None
             assert port.encode() in server.stdout.readline()
             assert re.search(r"\n[0-9a-f-]{36}\n  10661  pointer [0-9a-f]+\n", said(after))
-            (operating,) = blocks("serving")
-            told = said(operating)
+            told = "".join(said(block) for block in blocks("serving"))
             assert "the index is right" in told
             assert "made anew" in told
+            assert "no question waits" in told
         finally:
             server.terminate()
             server.wait(30)

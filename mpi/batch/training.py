@@ -10,7 +10,7 @@ others 1955) on pairs whose national ids tell, with the ids hidden.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,8 @@ import numpy.typing as npt
 from mpi.batch.hamming import close_pairs
 from mpi.batch.linker import Pairs, Population, bucket_order
 from mpi.domain.identifiers import IdentifierKind
+from mpi.domain.learning import Label
+from mpi.errors import InputRejected
 from mpi.linkage.loops import FAST
 from mpi.linkage.scoring import MISSING, Evidence, PairScorer
 from mpi.rules import AGREE, Calibration, Comparison, Model, Rules
@@ -28,6 +30,10 @@ CHANGE = 1e-6
 """Greatest change of a probability at which estimation has settled."""
 FEWEST_PAIRS = 1_000_000
 """Pairs of strangers beneath which a channel's levels are not counted but left as they are."""
+FEWEST_LABELS = 50
+"""Labels beneath which people's word does not take the place of what national ids tell."""
+_MARGIN = 0.05
+"""Share of the labels at either end that do not say how far people's word reaches alone."""
 POINTS = 24
 """Points of a calibration at most."""
 _LEAST = 0.5
@@ -56,7 +62,7 @@ class Trained:
     matches: float
 
 
-def train(held: Population, pairs: Pairs, rules: Rules, fast: bool = FAST) -> Trained:
+def train(held: Population, pairs: Pairs, rules: Rules, fast: bool = FAST, labels: Sequence[Label] = ()) -> Trained:
     """Estimate the probabilities and the calibration of a model."""
     chance, strangers = chance_shares(held, rules, fast)
     # Where nothing was counted the file's own word stands: what numbers agree by chance, and channels of people
@@ -78,7 +84,7 @@ def train(held: Population, pairs: Pairs, rules: Rules, fast: bool = FAST) -> Tr
         },
     )
     if IdentifierKind.NATIONAL_ID in held.numbers:
-        model = replace(model, calibration=calibrate(pairs, model))
+        model = replace(model, calibration=calibrate(pairs, model, labels))
     return Trained(model, int(seeds.sum()), strangers, rounds, matches)
 
 
@@ -188,10 +194,14 @@ def _rounded(probability: float) -> float:
     return float(f"{probability:.4g}")
 
 
-def calibrate(pairs: Pairs, model: Model) -> Calibration:
+def calibrate(pairs: Pairs, model: Model, labels: Sequence[Label] = ()) -> Calibration:
     """How often pairs of a weight are of one person, from pairs whose national ids tell, with the ids hidden.
 
-    Pairs that only the national id led to are left out: without it nobody would have weighed them.
+    Pairs that only the national id led to are left out: without it nobody would have weighed them. Where most labels
+    lie people's word stands alone: a person looked at the very pairs that are asked about.
+
+    Raises:
+        InputRejected: the labels are of another model, or too few to learn from.
     """
     scorer = PairScorer(model)
     column = scorer.names.index(IdentifierKind.NATIONAL_ID.value)
@@ -201,7 +211,45 @@ def calibrate(pairs: Pairs, model: Model) -> Calibration:
     hidden = pairs.evidence[told].copy()
     hidden[:, column] = MISSING
     weight, _ = scorer.weigh(hidden)
+    if labels:
+        said, answers = labelled(labels, model)
+        lightest, heaviest = np.quantile(said, (_MARGIN, 1 - _MARGIN))
+        apart = (weight < lightest) | (weight > heaviest)
+        weight, same = np.append(weight[apart], said), np.append(same[apart], answers)
     return Calibration(tuple(_isotonic(weight, same)))
+
+
+def labelled(labels: Sequence[Label], model: Model) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Weights of labelled pairs without their national ids, and 1 where a person said that they are of one person.
+
+    Labels about a number in common say nothing of pairs without one, and are left out.
+
+    Raises:
+        InputRejected: the labels are of another model, or too few to learn from.
+    """
+    scorer = PairScorer(model)
+    if IdentifierKind.NATIONAL_ID.value not in scorer.names:
+        raise InputRejected("labels calibrate what national ids calibrate; this model compares none")
+    places = {
+        name: {level.name: place for place, level in enumerate(each.levels)} for name, each in model.comparisons.items()
+    }
+    try:
+        rows = [[places[name].get(each.levels.get(name, ""), MISSING) for name in places] for each in labels]
+        if any(level not in places[name] for each in labels for name, level in each.levels.items()):
+            raise KeyError
+    except KeyError:
+        raise InputRejected("the labels compare what this model does not; they are of other rules") from None
+    evidence = np.array(rows, np.int8)
+    without = ~scorer.agrees(evidence, model.decision.identifying)
+    if without.sum() < FEWEST_LABELS:
+        raise InputRejected(
+            f"{int(without.sum())} labels about pairs without a number in common are too few to learn from; "
+            f"{FEWEST_LABELS} are needed"
+        )
+    evidence = evidence[without]
+    evidence[:, scorer.names.index(IdentifierKind.NATIONAL_ID.value)] = MISSING
+    weight, _ = scorer.weigh(evidence)
+    return weight, np.array([each.same for each in labels], float)[without]
 
 
 def _isotonic(weight: npt.NDArray[np.float64], same: npt.NDArray[np.float64]) -> list[tuple[float, float]]:

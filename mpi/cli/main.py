@@ -14,6 +14,7 @@ from mpi.cli.audit import audit_app
 from mpi.cli.changes import changes_app, retract
 from mpi.cli.clients import clients_app
 from mpi.cli.consent import consent_app
+from mpi.cli.questions import questions_app
 from mpi.errors import MpiError
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.add_typer(changes_app, name="changes")
 app.add_typer(clients_app, name="clients")
 app.add_typer(consent_app, name="consent")
 app.add_typer(audit_app, name="audit")
+app.add_typer(questions_app, name="questions")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT."""
@@ -359,6 +361,10 @@ def train(
     out: Annotated[Path, typer.Option(help="Rule file to write.", metavar="NEW.toml")],
     rules: Annotated[str, typer.Option(help="Rule file to begin with, or the name of one that is shipped.")] = "th-v1",
     note: Annotated[str, typer.Option(help="What the files were, for the provenance.")] = "",
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="What stewards decided, as `mpi labels` writes it.", metavar="LABELS.jsonl"),
+    ] = None,
     calibrate_on: Annotated[
         list[Path] | None,
         typer.Option(
@@ -374,7 +380,7 @@ def train(
     """Estimate a model's probabilities from encoded files; nobody needs to know who is who."""
     from mpi.cli.train import run
 
-    run(files, rules, out, note, report, calibrate_on or (), as_json=as_json)
+    run(files, rules, out, note, report, calibrate_on or (), labels=labels, as_json=as_json)
 
 
 @app.command(epilog="Example: mpi evaluate --truth population/truth.csv clusters.csv")
@@ -534,6 +540,56 @@ def rules_check(
         "channels": list(rules.profile.channel_names()),
     }
     typer.echo(json.dumps(figures) if as_json else "\n".join(f"{key}: {value}" for key, value in figures.items()))
+
+
+@rules_app.command("preview", epilog="Example: mpi rules preview th-v1-2026.toml --data data --config mpi.toml")
+def rules_preview(
+    file: Annotated[str, typer.Argument(help="New rule file, or the name of one that is shipped.", metavar="NEW.toml")],
+    data: Data,
+    config: Config = None,
+    sample: Annotated[int, typer.Option(min=1, max=1_000_000, help="Records to look at.")] = 2000,
+    as_json: AsJson = False,
+) -> None:
+    """Say what new rules would change: links gained and lost among a sample of records; servers may run meanwhile."""
+    from mpi.cli.labels import run_preview
+
+    run_preview(data, config, file, sample, as_json=as_json)
+
+
+@rules_app.command("promote", epilog="Example: mpi rules promote th-v1-2026.toml --config mpi.toml")
+def rules_promote(
+    file: Annotated[str, typer.Argument(help="New rule file, or the name of one that is shipped.", metavar="NEW.toml")],
+    config: Annotated[Path, typer.Option("--config", help="Settings, a TOML file.", metavar="FILE")],
+    as_json: AsJson = False,
+) -> None:
+    """Put new rules into the settings; servers go by them from their next start. Look at `mpi rules preview` first."""
+    from mpi.cli.promotion import run_promote
+
+    run_promote(config, file, as_json=as_json)
+
+
+@rules_app.command("rollback", epilog="Example: mpi rules rollback --config mpi.toml")
+def rules_rollback(
+    config: Annotated[Path, typer.Option("--config", help="Settings, a TOML file.", metavar="FILE")],
+    as_json: AsJson = False,
+) -> None:
+    """Put the rules back that the last promotion left; what they decided is taken back by `mpi changes undo`."""
+    from mpi.cli.promotion import run_rollback
+
+    run_rollback(config, as_json=as_json)
+
+
+@app.command(epilog="Example: mpi labels --data data --config mpi.toml --out labels.jsonl")
+def labels(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="File to write; it must not be there yet.", metavar="LABELS.jsonl")],
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write what stewards decided as labels for `mpi train`: levels of agreement and the answer, nobody's number."""
+    from mpi.cli.labels import run
+
+    run(data, config, out, as_json=as_json)
 
 
 app.command(

@@ -7,20 +7,25 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import typer
 
 from mpi.batch.linker import link_pairs, population
 from mpi.batch.rule_writing import with_model
-from mpi.batch.training import calibrate, train, weights_table
+from mpi.batch.training import calibrate, labelled, train, weights_table
 from mpi.batch.training_page import render_html
 from mpi.cli.progress import progress
 from mpi.cli.reporting import check_page, write_page
 from mpi.domain.identifiers import IdentifierKind
+from mpi.domain.learning import Label
 from mpi.encoder.encoded_file import whole_file
 from mpi.errors import InputRejected
 from mpi.rules import load_rules, rule_file
+
+MOST_LABELS = 1_000_000
+"""Labels that one run takes: more than stewards decide in years."""
 
 
 def run(
@@ -31,6 +36,7 @@ def run(
     report: Path | None = None,
     calibrate_on: Sequence[Path] = (),
     *,
+    labels: Path | None = None,
     as_json: bool,
 ) -> None:
     """Train and write a new rule file; a released file is never edited.
@@ -42,6 +48,7 @@ def run(
         note: what the files were, for the provenance.
         report: page to write, of the weights and of what they mean.
         calibrate_on: encoded files of people as dense as those who will be linked; none for `files` themselves.
+        labels: what stewards decided, as `mpi labels` writes it; where most of it lies it is the calibration.
         as_json: print figures for a script.
 
     Raises:
@@ -53,10 +60,13 @@ def run(
         raise InputRejected(f"--out: {out} is there already; a rule file is never edited")
     if report is not None:
         check_page(report, (*files, path, out))  # before the work, not after it
+    said = _labels(labels) if labels else []
+    if said:
+        labelled(said, loaded.model)  # refused before the work, not after it
     begun = time.monotonic()
     with progress("training", None, quiet=as_json) as shown, population(files, loaded, shown.step) as held:
         pairs = link_pairs(held, loaded, shown.step)
-        trained = train(held, pairs, loaded)
+        trained = train(held, pairs, loaded, labels=() if calibrate_on else said)
         records = len(held)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     numbered = IdentifierKind.NATIONAL_ID in loaded.profile.tokens
@@ -74,8 +84,10 @@ def run(
             population(calibrate_on, loaded, shown.step) as held,
         ):
             pairs = link_pairs(held, replace(loaded, model=model), shown.step)
-            model = replace(model, calibration=calibrate(pairs, model))
+            model = replace(model, calibration=calibrate(pairs, model, said))
             provenance += f"; calibrated on {len(held):,} records of their own"
+    if said:
+        provenance += f"; what a weight means, by {len(said):,} decisions of stewards"
     model = replace(model, provenance=provenance)
     try:
         text = with_model(path.read_text(encoding="utf-8"), model)
@@ -100,3 +112,23 @@ def run(
         for level, m, u, weight in levels:
             was = before.level(level).weight
             typer.echo(f"    {level:<10} m {m:<10.4g} u {u:<10.4g} {weight:+6.1f} bits (was {was:+.1f})")
+
+
+def _labels(path: Path) -> list[Label]:
+    found = []
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(islice(file, MOST_LABELS + 1), 1):
+                try:
+                    found.append(Label.from_line(line))
+                except (ValueError, RecursionError):
+                    raise InputRejected(f"--labels: {path}, line {number} is no label") from None
+    except UnicodeDecodeError:
+        raise InputRejected(f"--labels: {path} is no text") from None
+    except OSError as error:
+        raise InputRejected(f"--labels: {path}: {error.strerror}") from None
+    if len(found) > MOST_LABELS:
+        raise InputRejected(f"--labels: {path} holds more than {MOST_LABELS} labels")
+    if not found:
+        raise InputRejected(f"--labels: {path} holds no label")
+    return found

@@ -186,7 +186,7 @@ def run_job(job: EncodeJob, progress: Progress | None = None) -> Encoded:
     codes = load_facility_codes(job.facility_codes)
     job = replace(job, facility=codes.of(job.facility))
     _check(job)
-    rows_of = _reader(job, codes)
+    rows_of = reader(job.source, job.mapping, job.facility, codes)
     survey = _survey(job.extract)
     with _writing(job.out), _opened(job, survey) as shop:
         done = shop.parts.done()
@@ -202,10 +202,7 @@ def run_job(job: EncodeJob, progress: Progress | None = None) -> Encoded:
 
 
 def _check(job: EncodeJob) -> None:
-    if job.source not in SOURCES:
-        raise InputRejected(f"--source is one of {', '.join(SOURCES)}")
-    if (job.source == "csv") != (job.mapping is not None):
-        raise InputRejected("--mapping names the columns of a csv source, and goes with no other")
+    _check_source(job.source, job.mapping)
     if job.mask not in list(Masking):
         raise InputRejected(f"--mask is one of {', '.join(Masking)}")
     if job.mask != Masking.INITIALS and job.sealed_for is None:
@@ -238,11 +235,30 @@ def refuse_to_overwrite(job: EncodeJob, option: str, path: Path) -> None:
         raise InputRejected(f"{option}: {path} is read by this run; it would be overwritten")
 
 
-def _reader(job: EncodeJob, codes: FacilityCodes) -> Callable[[Path], Iterator[Entry]]:
-    if job.mapping is not None:
-        return functools.partial(csv_source.read, mapping=csv_source.load_mapping(job.mapping))
-    read = fhir.read if job.source == "fhir" else person43.read
-    return functools.partial(read, facility=job.facility, codes=codes)
+def reader(source: str, mapping: Path | None, facility: str, codes: FacilityCodes) -> Callable[[Path], Iterator[Entry]]:
+    """Say how extracts of a source are read.
+
+    Args:
+        source: format of the extract, one of `SOURCES`.
+        mapping: mapping file of a csv source; None for the others.
+        facility: code of the facility whose extracts they are.
+        codes: which codes are of one facility.
+
+    Raises:
+        InputRejected: the source is unknown, or the mapping is missing, too many or unusable.
+    """
+    _check_source(source, mapping)
+    if mapping is not None:
+        return functools.partial(csv_source.read, mapping=csv_source.load_mapping(mapping))
+    read = fhir.read if source == "fhir" else person43.read
+    return functools.partial(read, facility=facility, codes=codes)
+
+
+def _check_source(source: str, mapping: Path | None) -> None:
+    if source not in SOURCES:
+        raise InputRejected(f"--source is one of {', '.join(SOURCES)}")
+    if (source == "csv") != (mapping is not None):
+        raise InputRejected("--mapping names the columns of a csv source, and goes with no other")
 
 
 @dataclass(frozen=True, slots=True)

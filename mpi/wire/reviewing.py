@@ -7,8 +7,20 @@ from datetime import UTC, date
 
 from mpi.domain.changes import Bond
 from mpi.domain.dashboard import BandCount, Dashboard, StewardCount, TaskCount
-from mpi.domain.review import Remark, RemarkKind
-from mpi.domain.task_detail import BulkDecided, DecidedTask, Edge, Graph, IfLinked, Pair, TaskDetail, Term
+from mpi.domain.review import Question, Remark, RemarkKind
+from mpi.domain.task_detail import (
+    AskedQuestion,
+    BulkDecided,
+    DecidedTask,
+    Edge,
+    Graph,
+    IfLinked,
+    Pair,
+    TaskDetail,
+    Term,
+)
+from mpi.errors import Reason, RecordRejected
+from mpi.v1 import question_service_pb2 as question_pb2
 from mpi.v1 import stewardship_service_pb2 as pb2
 from mpi.wire.review import ANSWERS, KINDS, REMARKS, STATES, VERDICTS, task_from_proto
 from mpi.wire.stewardship import BOND_TO_PROTO, view_from_proto
@@ -76,6 +88,19 @@ def dashboard_from_proto(message: pb2.GetDashboardResponse) -> Dashboard:
         tuple((each.facility, each.open) for each in message.facilities),
         message.median_hours,
     )
+
+
+def question_from_proto(message: question_pb2.Question) -> AskedQuestion:
+    """Read a question, as a facility is told it: task and record stay with the centre.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID: a kind that this release does not know.
+    """
+    kind = _KIND_OF.get(message.kind)
+    if kind is None:
+        raise RecordRejected(Reason.REQUEST_INVALID, "kind", "is unknown; the server may be of another release")
+    question = Question(message.number, 0, 0, message.asked.ToDatetime(tzinfo=UTC))
+    return AskedQuestion(question, message.pointer, kind, tuple(_term(each) for each in message.reasons))
 
 
 def _pair(message: pb2.Comparison) -> Pair:

@@ -11,13 +11,15 @@ import pytest
 from mpi.batch.linker import link_pairs, population
 from mpi.batch.population import generate
 from mpi.batch.rule_writing import with_model
-from mpi.batch.training import calibrate, train
+from mpi.batch.training import FEWEST_LABELS, calibrate, labelled, train
+from mpi.domain.learning import Label
+from mpi.domain.review import TaskKind
 from mpi.encoder.demographics import normalize
 from mpi.encoder.encoded_file import encoded_schema, to_batch, write_encoded
 from mpi.encoder.encoder import Encoder
 from mpi.encoder.keys import new_key_ring
 from mpi.encoder.sources import SourceRow, fhir, person43
-from mpi.errors import RuleFileInvalid
+from mpi.errors import InputRejected, RuleFileInvalid
 from mpi.rules import Calibration, load_rules, rule_file
 from tests.building import TODAY, th_v1
 
@@ -128,3 +130,39 @@ def test_a_channel_beside_another_shares_its_buckets(tmp_path: Path):
         path.write_text(text.replace(was, wrong), encoding="utf-8")
         with pytest.raises(RuleFileInvalid, match=problem):
             load_rules(path)
+
+
+def said(model, count, same):
+    """Labels of pairs with one date and another name: some bits, and no number in common."""
+    names = {name: [level.name for level in each.levels] for name, each in model.comparisons.items()}
+    levels = {"A": names["A"][-1], "B": names["B"][0]}
+    return [Label(number < same, TaskKind.POSSIBLE_LINK, levels) for number in range(count)]
+
+
+def test_people_s_word_is_the_calibration_where_they_were_asked(trained):
+    """Where stewards decided, the share of one person is theirs; far from there it is what national ids tell."""
+    _, pairs, made = trained
+    before = made.model.calibration
+    few, many = (calibrate(pairs, made.model, said(made.model, 200, same)) for same in (10, 190))
+    weight = float(labelled(said(made.model, 200, 10), made.model)[0][0])
+    assert few.probability(weight) < 0.15  # ten of two hundred
+    assert many.probability(weight) > 0.7  # nearly all; lighter pairs draw the line down
+    assert few.probability(-100) == pytest.approx(before.probability(-100), abs=0.01)
+    for made_of in (few, many):
+        assert list(made_of.points) == sorted(made_of.points)
+        assert [share for _, share in made_of.points] == sorted(share for _, share in made_of.points)
+
+
+def test_labels_that_cannot_teach_are_refused(trained):
+    """Too few of them, those about a number in common alone, and those of other rules: each is told."""
+    _, pairs, made = trained
+    with pytest.raises(InputRejected, match="too few"):
+        calibrate(pairs, made.model, said(made.model, FEWEST_LABELS - 1, 10))
+    shared = [Label(True, TaskKind.OVERLAY, {"national_id": "agree"})] * FEWEST_LABELS
+    with pytest.raises(InputRejected, match="0 labels"):
+        calibrate(pairs, made.model, shared)
+    for levels in ({"Z": "near"}, {"A": "somewhere"}):
+        with pytest.raises(InputRejected, match="other rules"):
+            calibrate(pairs, made.model, [Label(True, TaskKind.OVERLAY, levels)] * FEWEST_LABELS)
+    with pytest.raises(InputRejected, match="compares none"):
+        labelled(said(made.model, 60, 3), load_rules(rule_file("latin-v1")).model)
