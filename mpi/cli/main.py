@@ -96,18 +96,39 @@ def demo(
     sys.exit(run(persons, seed, out, as_json=as_json))
 
 
-@app.command(epilog="Example: mpi serve --data data --config mpi.toml")
+@app.command(epilog="Example: mpi serve --data data --config mpi.toml --workers 4")
 def serve(
     data: Data,
     config: Config = None,
     listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Replaces the setting `listen`.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="No certificates; loopback addresses only.")] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, max=64, help="Processes that answer lookups, beside one that writes.")
+    ] = 0,
+    registrar: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="With --workers: where the rest is served; the next port by default."),
+    ] = None,
+    role: Annotated[
+        str, typer.Option(help="all, or locator: a replica that answers lookups and follows the store.", metavar="ROLE")
+    ] = "all",
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     as_json: AsJson = False,
 ) -> None:
     """Serve registrations and lookups over gRPC until interrupted."""
     from mpi.cli.serve import run
 
-    run(data, config, listen, insecure=insecure, as_json=as_json)
+    run(
+        data,
+        config,
+        listen,
+        insecure=insecure,
+        as_json=as_json,
+        role=role,
+        workers=workers,
+        registrar=registrar,
+        supervised=supervised,
+    )
 
 
 @certs_app.command("dev", epilog="Example: mpi certs dev --out certs --facility 10661 --exchange cdes")

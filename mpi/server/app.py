@@ -76,17 +76,15 @@ CALLS_OF_ONE_CONNECTION = 256
 _OPTIONS = (
     ("grpc.max_concurrent_streams", CALLS_OF_ONE_CONNECTION),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # Two servers on one port would split the callers between two indexes; the second must fail instead.
-    ("grpc.so_reuseport", 0),
     # Finds peers that vanished behind a firewall; clients may ping every 20 s without being cut off for it.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
 )
-_SERVICES = (
+_LOCATOR = locator_service_pb2.DESCRIPTOR.services_by_name["LocatorService"].full_name
+_OTHERS = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
-    locator_service_pb2.DESCRIPTOR.services_by_name["LocatorService"].full_name,
     stewardship_service_pb2.DESCRIPTOR.services_by_name["StewardshipService"].full_name,
     question_service_pb2.DESCRIPTOR.services_by_name["QuestionService"].full_name,
     privacy_service_pb2.DESCRIPTOR.services_by_name["PrivacyService"].full_name,
@@ -127,13 +125,27 @@ class Application:
     guard: Guard = field(default_factory=lambda: Guard(Limits()))
 
 
-def run(application: Application, listen: str, tls: TlsFiles | None, on_ready: Callable[[str], None]) -> None:
+def run(
+    application: Application,
+    listen: str,
+    tls: TlsFiles | None,
+    on_ready: Callable[[str], None],
+    *,
+    lookups_only: bool = False,
+) -> None:
     """Serve as `serve` does, on an event loop of its own, until SIGINT or SIGTERM."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    uvloop.run(serve(application, listen, tls, on_ready))
+    uvloop.run(serve(application, listen, tls, on_ready, lookups_only=lookups_only))
 
 
-async def serve(application: Application, listen: str, tls: TlsFiles | None, on_ready: Callable[[str], None]) -> None:
+async def serve(
+    application: Application,
+    listen: str,
+    tls: TlsFiles | None,
+    on_ready: Callable[[str], None],
+    *,
+    lookups_only: bool = False,
+) -> None:
     """Serve until SIGINT, SIGTERM or cancellation; then take no new calls and let those under way finish.
 
     Args:
@@ -141,50 +153,56 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
         listen: address and port, such as "127.0.0.1:7443" or "[::1]:0"; port 0 takes any free one.
         tls: files of mutual TLS; None serves plain text, on loopback addresses only.
         on_ready: called once with the address that calls are taken at.
+        lookups_only: serve LocatorService and nothing else; other processes may share the address.
 
     Raises:
         ConfigInvalid: the address cannot be used, is not loopback without TLS, or a TLS file is unusable.
     """
-    host = _host(listen)
+    host = host_of(listen)
     credentials = server_credentials(tls) if tls else None
     if credentials is None:
         _check_loopback(host)
     revoked = Revocation(tls.revoked) if tls and tls.revoked else None
     admission = Admission(insecure=credentials is None, rule_of=application.rule_of, revoked=revoked)
     edge = Edge(admission, application.journal, application.rules_digest, application.pseudonyms.inward)
-    server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+    # Two servers on one port would split the callers between two indexes; the second must fail instead. Workers are
+    # started on one on purpose.
+    options = (*_OPTIONS, ("grpc.so_reuseport", int(lookups_only)))
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MAX_CALLS)
     guarded = edge.before(server)
     writer = Writer()
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
-    registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        RegistryServicer(application.registry, writer), guarded
-    )
     use_cases = application.locator, application.history, application.matcher, application.pseudonyms
     locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
         LocatorServicer(*use_cases, application.guard, writer, pool), guarded
     )
-    stewardship_service_pb2_grpc.add_StewardshipServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        StewardshipServicer(application.stewardship, application.review, writer, pool), guarded
-    )
-    question_service_pb2_grpc.add_QuestionServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        QuestionServicer(application.questions, writer, pool), guarded
-    )
-    consent_service_pb2_grpc.add_ConsentServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        ConsentServicer(application.consents, writer, pool), guarded
-    )
-    privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        PrivacyServicer(application.privacy, application.consents, writer, pool), guarded
-    )
-    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        AdminServicer(application.clients, application.rules_digest, application.key_epochs, writer, pool), guarded
-    )
+    if not lookups_only:
+        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            RegistryServicer(application.registry, writer), guarded
+        )
+        stewardship_service_pb2_grpc.add_StewardshipServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            StewardshipServicer(application.stewardship, application.review, writer, pool), guarded
+        )
+        question_service_pb2_grpc.add_QuestionServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            QuestionServicer(application.questions, writer, pool), guarded
+        )
+        consent_service_pb2_grpc.add_ConsentServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            ConsentServicer(application.consents, writer, pool), guarded
+        )
+        privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            PrivacyServicer(application.privacy, application.consents, writer, pool), guarded
+        )
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            AdminServicer(application.clients, application.rules_digest, application.key_epochs, writer, pool), guarded
+        )
+    services = (_LOCATOR,) if lookups_only else (_LOCATOR, *_OTHERS)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:
         address = f"{host}:{_bind(server, listen, credentials)}"
         await server.start()
-        for service in _SERVICES:
+        for service in services:
             await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
         if credentials is None:
             _log.warning("INSECURE: plain text on %s, and every caller on this machine may do everything", address)
@@ -202,7 +220,8 @@ async def serve(application: Application, listen: str, tls: TlsFiles | None, on_
         pool.shutdown()
 
 
-def _host(listen: str) -> str:
+def host_of(listen: str) -> str:
+    """The host of an address; raises ConfigInvalid where it is none."""
     host, colon, port = listen.rpartition(":")
     if not colon or not host or not port.isdecimal() or not port.isascii() or int(port) > 0xFFFF:
         raise ConfigInvalid("listen", "is not an address and a port, such as 127.0.0.1:7443 or [::1]:7443")

@@ -102,8 +102,14 @@ def open_journal(config: StoreConfig) -> Iterator[Journal]:
 
 
 @contextmanager
-def application(config: ServerConfig) -> Iterator[Application]:
-    """Open everything that a server needs; the index has caught up with the store when this returns."""
+def application(config: ServerConfig, *, follows: bool = True, writes: bool = True) -> Iterator[Application]:
+    """Open everything that a server needs; the index has caught up with the store when this returns.
+
+    Args:
+        config: the settings.
+        follows: carry into the index what other processes commit; a worker beside a registrar leaves that to it.
+        writes: do what was put off and tell the figures, which one process does for all.
+    """
     rules = load_rules(rule_file(config.store.rules))
     secret = service_keys(config.store.service_key, config.store.service_key_command).gateway
     gateway = Gateway(secret, rules, config.key_epochs)
@@ -117,11 +123,11 @@ def application(config: ServerConfig) -> Iterator[Application]:
         review = Review(store, index, matching, rules, policy, config.confirm_records)
         registry = Registry(gateway, store, index, matching, rules.model.digest)
         with (
-            closing(Follower(index, store)),
-            closing(Backlog(registry)),
+            closing(Follower(index, store)) if follows else nullcontext(),
+            closing(Backlog(registry)) if writes else nullcontext(),
             closing(Clients(store)) as clients,
             open_journal(config.store) as journal,
-            _figures(config, registry, store, index, guard),
+            _figures(config, registry, store, index, guard) if writes else nullcontext(),
         ):
             yield Application(
                 registry=registry,
