@@ -316,7 +316,7 @@ def postgres(folder: Path, answers: dict[bytes, bytes]) -> Iterator[str]:
         own.cleanup()
 
 
-def many_from_postgres(url: str, tokens: Sequence[bytes], seconds: float) -> dict[str, Any]:
+def many_from_postgres(url: str, tokens: Sequence[bytes], size: int, seconds: float) -> dict[str, Any]:
     """Ask PostgreSQL for 500 tokens in one prepared statement, one after the other on one connection."""
     import psycopg
 
@@ -325,7 +325,7 @@ def many_from_postgres(url: str, tokens: Sequence[bytes], seconds: float) -> dic
     )
     with psycopg.connect(url) as connection:
         pid = connection.info.backend_pid
-        parts = [list(tokens[at : at + BATCH]) for at in range(0, len(tokens) - BATCH + 1, BATCH)]
+        parts = [list(tokens[at : at + size]) for at in range(0, len(tokens) - size + 1, size)]
         for part in parts[:10]:
             connection.execute(statement, (part,), prepare=True, binary=True).fetchall()
         before, begun, calls = processor_seconds(pid), time.perf_counter(), 0
@@ -333,7 +333,7 @@ def many_from_postgres(url: str, tokens: Sequence[bytes], seconds: float) -> dic
             connection.execute(statement, (parts[calls % len(parts)],), prepare=True, binary=True).fetchall()
             calls += 1
         took, spent = time.perf_counter() - begun, processor_seconds(pid) - before
-    lookups = calls * BATCH
+    lookups = calls * size
     return {"lookups": lookups, "per_second": lookups / took, "microseconds": 1e6 * spent / lookups, "latencies": []}
 
 
@@ -519,16 +519,17 @@ def measure(held: int, seed: int, data: Path, runs: int, seconds: float, only: b
         }
         if len(known) < len(tokens) // 2:
             sys.exit("most of the lookups found nothing")
+        size = min(BATCH, len(known))
         batches = [
-            pb2.BatchLocateRequest(keys=keys[at : at + BATCH], purpose=treat).SerializeToString()
-            for at in range(0, len(keys) - BATCH + 1, BATCH)
+            pb2.BatchLocateRequest(keys=keys[at : at + size], purpose=treat).SerializeToString()
+            for at in range(0, len(keys) - size + 1, size)
         ]
         one, many = written(folder, "one", requests), written(folder, "many", batches)
         typical = sorted(answers, key=len)[len(answers) // 2]
         figures["answer_bytes"] = len(typical)
         (folder / "answer").write_bytes(typical)
         with_tls = Target("Locate", address, (pid,), one, LOCATE, exchange)
-        batch = Target("BatchLocate", address, (pid,), many, BATCH_LOCATE, exchange, BATCH, under_way=4)
+        batch = Target("BatchLocate", address, (pid,), many, BATCH_LOCATE, exchange, size, under_way=4)
         if only:
             figures["unary_mtls"] = {"ours": median([loaded(with_tls, seconds) for _ in range(runs)])}
             figures["batch"] = {"ours": median([loaded(batch, seconds) for _ in range(runs)])}
@@ -551,24 +552,67 @@ def measure(held: int, seed: int, data: Path, runs: int, seconds: float, only: b
                 show("BatchLocate, 500 keys : redis GET, 16 in a pipeline", figures["batch_redis"])
         with postgres(folder, known) as url:
             figures["batch_postgres"] = interleaved(
-                lambda: loaded(batch, seconds), lambda: many_from_postgres(url, list(known), seconds), runs
+                lambda: loaded(batch, seconds), lambda: many_from_postgres(url, list(known), size, seconds), runs
             )
             show("BatchLocate, 500 keys : PostgreSQL = ANY(500)", figures["batch_postgres"])
             figures["usual"] = against_the_usual(folder, url, with_tls, list(known), runs, seconds)
-        capacity = figures["unary_mtls"]["ours"]["per_second"]
-        rate = capacity / 2
-        idle = loaded(with_tls, 2 * seconds, rate)["latencies"]
-        with registering(address, certs / f"facility-{facility}", made.newcomers):
-            busy = loaded(with_tls, 2 * seconds, rate)["latencies"]
-        figures["latency"] = {"rate": rate, "idle": quantiles(idle), "registering": quantiles(busy)}
-        figures["latencies"] = {
-            "idle": sorted(idle)[:: max(1, len(idle) // 500)],
-            "registering": sorted(busy)[:: max(1, len(busy) // 500)],
-        }
-        for when in ("idle", "registering"):
-            spread = ", ".join(f"{name} {each:.1f} ms" for name, each in figures["latency"][when].items())
-            print(f"  at {rate:,.0f}/s, {when}: {spread}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="mpi-bench-") as name:
+        figures |= with_workers(made, Path(name), runs, seconds)
     return figures
+
+
+def with_workers(made: Prepared, folder: Path, runs: int, seconds: float) -> dict[str, Any]:
+    """Hold two workers against one, and lookups while registrations run at full rate against lookups alone."""
+    facility = made.newcomers.stem
+    certs = folder / "certs"
+    issue_dev_certificates(certs, [facility], ["cdes"], [])
+    exchange, tls = certs / "exchange-cdes", settings(folder, made, True)
+    import_once(made, tls, folder / "data")
+    treat = convert.purpose_to_proto(PurposeOfUse.TREAT)
+    keys = [convert.key_to_proto(IdentifierToken(IdentifierKind.NATIONAL_ID, each)) for each in tokens_of(made, KEYS)]
+    one = written(folder, "one", [pb2.LocateRequest(key=key, purpose=treat).SerializeToString() for key in keys])
+    runs_of: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
+    for _ in range(runs):
+        for count, found in runs_of.items():
+            with workers(folder / "data", tls, count) as (address, _, pid):
+                found.append(loaded(Target(f"{count} workers", address, (pid,), one, LOCATE, exchange), seconds))
+    ratio = statistics.median(
+        two["microseconds"] / alone["microseconds"] for alone, two in zip(runs_of[1], runs_of[2], strict=True)
+    )
+    figures: dict[str, Any] = {"workers": {"one": median(runs_of[1]), "two": median(runs_of[2]), "ratio": ratio}}
+    print(f"  processor time a lookup, two workers : one                {ratio:.2f}", flush=True)
+    with workers(folder / "data", tls, 1) as (address, registrar, pid):
+        target = Target("one worker", address, (pid,), one, LOCATE, exchange)
+        rate = loaded(target, seconds)["per_second"] / 2
+        idle = loaded(target, 2 * seconds, rate)["latencies"]
+        with registering(registrar, certs / f"facility-{facility}", made.newcomers):
+            busy = loaded(target, 2 * seconds, rate)["latencies"]
+    figures["latency"] = {"rate": rate, "idle": quantiles(idle), "registering": quantiles(busy)}
+    figures["latencies"] = {
+        name: sorted(each)[:: max(1, len(each) // 500)] for name, each in (("idle", idle), ("registering", busy))
+    }
+    for when in ("idle", "registering"):
+        spread = ", ".join(f"{name} {each:.1f} ms" for name, each in figures["latency"][when].items())
+        print(f"  at {rate:,.0f}/s, {when}: {spread}", flush=True)
+    return figures
+
+
+@contextmanager
+def workers(data: Path, config: Path, count: int) -> Iterator[tuple[str, str, int]]:
+    """Serve with so many workers; gives the addresses of lookups and of the registrar, and the supervisor's number."""
+    command = [sys.executable, "-m", "mpi", "serve", "--data", str(data), "--config", str(config), "--json"]
+    command += ["--workers", str(count)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            if not line:
+                sys.exit(f"mpi serve ended with {server.wait()}")
+            where = json.loads(line)
+            yield where["listening"], where["registrar"], server.pid
+        finally:
+            server.terminate()
+            server.wait(START_SECONDS)
 
 
 def _server(stack: ExitStack, *arguments: object) -> tuple[str, tuple[int, ...]]:
