@@ -19,12 +19,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
 
+from mpi.coalescing import Coalescer
 from mpi.domain.access import ClientRule
 from mpi.domain.changes import Change, Selection
 from mpi.domain.consent import Carried, Consent, Opening, OpeningStatus
@@ -35,7 +37,7 @@ from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import Answer, TaskFilter, Verdict
 from mpi.domain.task_detail import AskedQuestion, BulkDecided, Decided, Graph, ListedTask, TaskDetail
-from mpi.errors import ConfigInvalid, MpiError, RecordRejected, ServiceUnavailable
+from mpi.errors import AccessDenied, ConfigInvalid, MpiError, Reason, RecordRejected, ServiceUnavailable
 from mpi.v1 import admin_service_pb2 as admin_pb2
 from mpi.v1 import (
     admin_service_pb2_grpc,
@@ -68,6 +70,10 @@ __all__ = [
 
 LOOK_SECONDS = 0.5
 """How often a stream that waits for an answer looks whether its call still lives."""
+MOST_TOGETHER = 500
+"""Lookups that share a call."""
+CALLS_TOGETHER = 2
+"""Calls for lookups under way at the same time, from which on further lookups share the next one."""
 BATCHES_IN_FLIGHT = 4
 """Batches sent ahead of the answers: enough to keep the server busy, few enough to lose little."""
 
@@ -172,6 +178,8 @@ class Client:
         address: host and port, such as "mpi.example.go.th:7443".
         certificates: folder with ca.pem, cert.pem and key.pem; without it plain text is spoken, to this machine only.
         timeout: deadline of a call in seconds; for a stream, the longest wait for the answer to a batch.
+        coalesce: let lookups that several threads make at the same moment share a call; a lookup alone waits for
+            nobody. Clients that may look up one by one only, as facilities do, go on as they are.
 
     Raises:
         ConfigInvalid: a certificate file is unusable, or plain text was asked for across a network.
@@ -180,7 +188,9 @@ class Client:
     within the deadline; calls that find it unavailable have been repeated a few times by then.
     """
 
-    def __init__(self, *, address: str, certificates: Path | None = None, timeout: float = 10.0) -> None:
+    def __init__(
+        self, *, address: str, certificates: Path | None = None, timeout: float = 10.0, coalesce: bool = True
+    ) -> None:
         self._address = address
         self._timeout = timeout
         self._secure = certificates is not None
@@ -196,6 +206,11 @@ class Client:
         self._admin: Any = admin_service_pb2_grpc.AdminServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._question: Any = question_service_pb2_grpc.QuestionServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._privacy: Any = privacy_service_pb2_grpc.PrivacyServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+        self._coalesces = coalesce
+        self._coalescer = Coalescer[tuple[LocateKey, PurposeOfUse], Located](
+            self._together, MOST_TOGETHER, CALLS_TOGETHER
+        )
 
     def __repr__(self) -> str:
         return f"Client({self._address}, {'mutual TLS' if self._secure else 'plain text'})"
@@ -292,6 +307,18 @@ class Client:
             IndexBehind: the index did not reach `at_least` within the deadline.
             AccessDenied: the client may not look up.
         """
+        if self._coalesces and not (at_least or as_of or reason):
+            return self._coalescer.get((key, purpose))
+        return self._locate(key, purpose, at_least, as_of, reason)
+
+    def _locate(
+        self,
+        key: LocateKey,
+        purpose: PurposeOfUse,
+        at_least: bytes | None = None,
+        as_of: bytes | None = None,
+        reason: str = "",
+    ) -> Located:
         request = locator_pb2.LocateRequest(
             key=convert.key_to_proto(key),
             purpose=convert.purpose_to_proto(purpose),
@@ -302,6 +329,65 @@ class Client:
         response = self._call(self._locator.Locate, request)
         identities = tuple(convert.identity_from_proto(identity) for identity in response.identities)
         return Located(identities, response.revision)
+
+    def _together(self, asked: Sequence[tuple[LocateKey, PurposeOfUse]]) -> list[Located | Exception]:
+        """Look up what several threads asked for, one call a purpose; each has its own answer or error."""
+        found: dict[int, Located | Exception] = {}
+        for purpose in {purpose for _, purpose in asked}:
+            places = [place for place, (_, each) in enumerate(asked) if each is purpose]
+            keys = [asked[place][0] for place in places]
+            try:
+                if len(keys) > 1 and self._coalesces:
+                    batch = self.batch_locate(keys, purpose)
+                    answers: list[Located | Exception] = [
+                        each if isinstance(each, RecordRejected) else Located(each, batch.revision)
+                        for each in batch.answers
+                    ]
+                else:
+                    answers = [self._alone(key, purpose) for key in keys]
+            except AccessDenied as denied:
+                if denied.reason is not Reason.ROLE_MISSING:
+                    answers = [denied] * len(keys)
+                else:
+                    self._coalesces = False  # this client may look up one by one only
+                    answers = [self._alone(key, purpose) for key in keys]
+            except MpiError as error:
+                answers = [error] * len(keys)
+            found.update(zip(places, answers, strict=True))
+        return [found[place] for place in range(len(asked))]
+
+    def _alone(self, key: LocateKey, purpose: PurposeOfUse) -> Located | Exception:
+        try:
+            return self._locate(key, purpose)
+        except MpiError as error:
+            return error
+
+    def locate_many(
+        self,
+        keys: Iterable[LocateKey],
+        purpose: PurposeOfUse,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[LocateKey, tuple[Identity, ...] | RecordRejected]]:
+        """Look up any number of keys, some hundred a call, as far ahead as they are taken.
+
+        Args:
+            keys: read as the answers are taken, never all at once.
+            purpose: why.
+            on_progress: told how many have been answered so far.
+
+        Yields:
+            Each key, in order, with its identities or why it was not looked up.
+
+        Raises:
+            MpiError: a call failed; what was yielded before was answered.
+        """
+        left, done = iter(keys), 0
+        while part := list(islice(left, MOST_TOGETHER)):
+            answers = self.batch_locate(part, purpose).answers
+            done += len(part)
+            if on_progress is not None:
+                on_progress(done)
+            yield from zip(part, answers, strict=True)
 
     def batch_locate(
         self, keys: Sequence[LocateKey], purpose: PurposeOfUse, at_least: bytes | None = None

@@ -1,0 +1,142 @@
+"""Lookups of several threads share calls, and each has the answer that it would have had alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from mpi.client import Client, PurposeOfUse
+from mpi.coalescing import Coalescer
+from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
+from mpi.errors import AccessDenied, RecordRejected
+from tests.server.running import MemoryIndex, certificates, encoded, running, server_tls
+
+TREAT = PurposeOfUse.TREAT
+PEOPLE = 40
+
+
+def at_once(work: Sequence[Callable[[], object]]) -> list[object]:
+    """Do several things in threads of their own that begin together; gives their results or errors, in order."""
+    start, results = threading.Barrier(len(work)), [None] * len(work)
+
+    def run(place: int, each: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            results[place] = each()
+        except Exception as error:  # noqa: BLE001 (looked at by the test)
+            results[place] = error
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(work)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificates(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture
+def at(certs: Path) -> Iterator[tuple[MemoryIndex, str]]:
+    index = MemoryIndex()
+    with running(index.application(), server_tls(certs)) as address:
+        yield index, address
+
+
+def test_threads_share_calls(at, certs):
+    """Many threads at once make few calls; each finds its own person, whatever the others asked."""
+    index, address = at
+    records = [encoded(number) for number in range(PEOPLE)]
+    with Client(address=address, certificates=certs / "facility-10661") as facility:
+        for record in records:
+            facility.register(record)
+    with Client(address=address, certificates=certs / "exchange-cdes") as client:
+        expected = [client.batch_locate([LocalIdToken(each.local_id_token)], TREAT).answers[0] for each in records]
+        index.accesses.clear()
+        found = at_once(
+            [lambda each=each: client.locate(LocalIdToken(each.local_id_token), TREAT).identities for each in records]
+        )
+        assert found == expected
+        assert len(index.accesses) < PEOPLE
+        assert {access.call for access in index.accesses} == {"LocatorService/Locate", "LocatorService/BatchLocate"}
+
+
+def test_an_error_is_its_own(at, certs):
+    """A key that is refused fails for whoever asked for it, and for nobody else."""
+    _, address = at
+    phone = IdentifierToken(IdentifierKind.PHONE, b"short")
+    nobody = LocalIdToken(bytes(32))
+    with Client(address=address, certificates=certs / "exchange-cdes") as client:
+        keys = [phone if turn % 5 == 0 else nobody for turn in range(PEOPLE)]
+        results = at_once([lambda key=key: client.locate(key, TREAT).identities for key in keys])
+    assert [isinstance(each, RecordRejected) for each in results] == [key is phone for key in keys]
+
+
+def test_a_facility_goes_on_one_by_one(at, certs):
+    """Who may not look up many at once is answered all the same; and with the switch off nothing is shared."""
+    index, address = at
+    nobody = LocalIdToken(bytes(32))
+    for certificate, coalesce in (("facility-10661", True), ("exchange-cdes", False)):
+        index.accesses.clear()
+        with Client(address=address, certificates=certs / certificate, coalesce=coalesce) as client:
+            results = at_once([lambda client=client: client.locate(nobody, TREAT).identities] * PEOPLE)
+        assert results == [()] * PEOPLE
+        answered = [access for access in index.accesses if access.status == "OK"]
+        assert [access.call for access in answered] == ["LocatorService/Locate"] * PEOPLE
+
+
+def test_any_number_of_keys(at, certs):
+    """Keys are read as answers are taken, and progress is told."""
+    _, address = at
+    read, told = [], []
+
+    def keys() -> Iterator[LocalIdToken]:
+        for number in range(1200):
+            read.append(number)
+            yield LocalIdToken(number.to_bytes(32, "big"))
+
+    with Client(address=address, certificates=certs / "exchange-cdes") as client:
+        answers = client.locate_many(keys(), TREAT, told.append)
+        next(answers)
+        assert len(read) == 500
+        assert len(list(answers)) == 1199
+    assert told == [500, 1000, 1200]
+    with Client(address=address, certificates=certs / "facility-10661") as client, pytest.raises(AccessDenied):
+        list(client.locate_many(keys(), TREAT))
+
+
+def test_nothing_is_lost_or_mixed_up():
+    """Under any interleaving each question has its own answer, calls hold no more than they may, and none is left."""
+    sizes, under_way, most_under_way, lock = [], 0, 0, threading.Lock()
+
+    def ask(asked: Sequence[int]) -> list[int | Exception]:
+        nonlocal under_way, most_under_way
+        with lock:
+            under_way += 1
+            most_under_way = max(most_under_way, under_way)
+            sizes.append(len(asked))
+        time.sleep(0.001)
+        with lock:
+            under_way -= 1
+        if 13 in asked:
+            raise LookupError
+        return [ValueError() if each % 7 == 0 else 10 * each for each in asked]
+
+    coalescer = Coalescer[int, int](ask, 5, 2)
+    numbers = [number for number in range(200) if number != 13]
+    results = at_once([lambda number=number: coalescer.get(number) for number in numbers])
+    for number, result in zip(numbers, results, strict=True):
+        assert isinstance(result, ValueError) if number % 7 == 0 else result == 10 * number
+    assert sum(sizes) == len(numbers)
+    assert max(sizes) == 5
+    assert most_under_way == 2
+    with pytest.raises(LookupError):
+        coalescer.get(13)
+    assert coalescer.get(1) == 10
