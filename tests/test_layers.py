@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service": SHARED | {"linkage", "store", "index"},
     "wire": {"errors", "domain", GENERATED},
     "coalescing": set(),
+    "testing": {"errors", "client"},
     "client": {"errors", "domain", "coalescing", "wire", GENERATED},
     "server": {"errors", "domain", "rules", "config", "store", "index", "audit", "service", "wire", GENERATED},
     "web": {"errors", "domain", "client"},
