@@ -56,12 +56,23 @@ class Coalescer(Generic[Asked, Answer]):
             else:
                 self._waiting.append(place)
         if not place.group:
-            place.woken.wait()
+            self._wait(place)
         if place.group:
             self._lead(place.group)
         if place.error is not None:
             raise place.error
         return place.answer  # type: ignore[return-value]  # it was answered, for it has no error
+
+    def _wait(self, place: _Place[Asked, Answer]) -> None:
+        try:
+            place.woken.wait()
+        except BaseException:  # the thread was interrupted: nobody may wait for it
+            with self._lock:
+                if place in self._waiting:
+                    self._waiting.remove(place)
+            if place.group:
+                self._hand_on(place.group[1:])
+            raise
 
     def _lead(self, group: Sequence[_Place[Asked, Answer]]) -> None:
         """Ask for a group, then let one of those who came meanwhile lead the next."""
@@ -69,13 +80,21 @@ class Coalescer(Generic[Asked, Answer]):
             answers: Sequence[Answer | Exception] = self._ask([place.asked for place in group])
         except Exception as error:  # noqa: BLE001 (it is meant for everyone who waits)
             answers = [error] * len(group)
+        except BaseException:  # the thread was interrupted: the others of its group are asked for by the next
+            self._hand_on(group[1:])
+            raise
         for place, answer in zip(group, answers, strict=True):
             if isinstance(answer, Exception):
                 place.error = answer
             else:
                 place.answer = answer
+            place.group = []
             place.woken.set()
+        self._hand_on(())
+
+    def _hand_on(self, unasked: Sequence[_Place[Asked, Answer]]) -> None:
         with self._lock:
+            self._waiting[:0] = unasked
             if self._waiting:
                 following, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 following[0].group = following

@@ -140,3 +140,41 @@ def test_nothing_is_lost_or_mixed_up():
     with pytest.raises(LookupError):
         coalescer.get(13)
     assert coalescer.get(1) == 10
+
+
+def test_an_interrupted_thread_keeps_nobody_waiting():
+    """Ctrl-C in the thread that asks for others lets another one ask; none of them waits for ever."""
+    begun, release, calls = threading.Event(), threading.Event(), []
+
+    def ask(asked: Sequence[int]) -> list[int | Exception]:
+        calls.append(list(asked))
+        if len(calls) == 1:
+            begun.set()
+            release.wait(20)
+        if 1 in asked:
+            raise KeyboardInterrupt
+        return [10 * each for each in asked]
+
+    coalescer = Coalescer[int, int](ask, 10, 1)
+    results: dict[int, object] = {}
+
+    def get(number: int) -> None:
+        try:
+            results[number] = coalescer.get(number)
+        except KeyboardInterrupt as interrupted:
+            results[number] = interrupted
+
+    threads = [threading.Thread(target=get, args=(number,)) for number in (0, 1, 2, 3)]
+    threads[0].start()
+    begun.wait(20)
+    for thread in threads[1:]:
+        thread.start()
+        time.sleep(0.05)  # so that 1 stands first in the queue and leads the others
+    release.set()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    assert isinstance(results.pop(1), KeyboardInterrupt)
+    assert results == {0: 0, 2: 20, 3: 30}
+    assert calls == [[0], [1, 2, 3], [2, 3]]
+    assert coalescer.get(4) == 40
