@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from mpi.at_rest import AtRest
 from mpi.batch.evaluation import Truth, curve, evaluate, read_truth
 from mpi.batch.linker import Population, link_pairs, population
 from mpi.batch.population import generate
@@ -122,7 +123,8 @@ def register(paths: Sequence[Path], keys: Path, truth: Truth, rules: Rules, fold
         batch = {ids[pointer]: str(group) for pointer, group in zip(held.pointers, made.groups.tolist(), strict=True)}
     records = [record for path in paths for part in read_encoded(path) for record in part]
     random.Random(seed).shuffle(records)
-    store, index = open_sqlite(folder / "store.db", secret, rules.stored_digest), Index(folder / "index", secret)
+    at_rest = AtRest.of(secret)
+    store, index = open_sqlite(folder / "store.db", at_rest, rules.stored_digest), Index(folder / "index", at_rest)
     with closing(store), closing(index):
         gateway = Gateway(secret, rules, (ring.current.name,))
         registry = Registry(gateway, store, index, Matching(rules.profile, rules.model), rules.model.digest)

@@ -37,6 +37,11 @@ def derive(secret: bytes, purpose: str, length: int = KEY_BYTES) -> bytes:
     return HKDFExpand(algorithm=hashes.SHA256(), length=length, info=f"mpi/v1/{purpose}".encode()).derive(secret)
 
 
+def epoch_name(number: int, secret: bytes) -> str:
+    """Name a generation of a secret: it ends in a fingerprint, so that two secrets are never taken for one."""
+    return f"{number}-{derive(secret, 'epoch-name', 4).hex()}"
+
+
 class Keyed:
     """HMAC-SHA256 (RFC 2104) under one key, which is taken in once: for short messages that is most of the work."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpi.at_rest import AtRest
 from mpi.domain.record import EncodedRecord
 from mpi.encoder.demographics import RawDemographics, RawName, normalize
 from mpi.encoder.encoded_file import KINDS, Bytes, Columns, Offsets
@@ -27,6 +28,7 @@ from mpi.store.sql import Store, open_sqlite
 TODAY = datetime.date(2026, 6, 30)
 GATEWAY_SECRET = bytes(range(32))
 AT_REST_SECRET = bytes(range(32, 64))
+AT_REST = AtRest.of(AT_REST_SECRET)
 ACTOR = "urn:mpi:facility:10661"
 
 
@@ -59,8 +61,8 @@ def centre(folder: Path, epochs: tuple[str, ...]) -> Iterator[Centre]:
     """Open a centre whose data lie below `folder`; opening it again finds what was stored."""
     rules = th_v1()
     gateway = Gateway(GATEWAY_SECRET, rules, epochs)
-    store = open_sqlite(folder / "store.db", AT_REST_SECRET, rules.stored_digest)
-    index = Index(folder / "index", AT_REST_SECRET)
+    store = open_sqlite(folder / "store.db", AT_REST, rules.stored_digest)
+    index = Index(folder / "index", AT_REST)
     catch_up(index, store)
     matching = Matching(rules.profile, rules.model)
     try:

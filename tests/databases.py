@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
 
 from mpi.store.sql import Store, open_postgres, open_sqlite
-from tests.building import AT_REST_SECRET
+from tests.building import AT_REST
 
 BACKENDS = ("sqlite", "postgres")
 PROFILE = b"\x07" * 32
@@ -72,7 +72,7 @@ def postgres_database() -> Iterator[str]:
 def database(backend: str, folder: Path, profile: bytes = PROFILE) -> Iterator[Opener]:
     """A fresh database of a kind."""
     if backend == "sqlite":
-        yield lambda: open_sqlite(folder / "store.db", AT_REST_SECRET, profile)
+        yield lambda: open_sqlite(folder / "store.db", AT_REST, profile)
     else:
         with postgres_database() as url:
-            yield lambda: open_postgres(url, None, AT_REST_SECRET, profile)
+            yield lambda: open_postgres(url, None, AT_REST, profile)

@@ -14,24 +14,26 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mpi"
 GENERATED = "v1"
 SHARED = {"errors", "domain", "rules", "keyfiles"}
+CENTRE = SHARED | {"at_rest"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "domain": {"errors"},
     "rules": {"errors", "domain"},
     "keyfiles": {"errors", "domain"},
+    "at_rest": {"errors", "keyfiles"},
     "config": {"errors", "domain"},
     "encoder": SHARED,
     "linkage": SHARED,
-    "store": SHARED | {"linkage"},
-    "index": SHARED | {"linkage", "store"},
+    "store": CENTRE | {"linkage"},
+    "index": CENTRE | {"linkage", "store"},
     "audit": {"errors", "domain", "keyfiles"},
-    "service": SHARED | {"linkage", "store", "index"},
+    "service": CENTRE | {"linkage", "store", "index"},
     "wire": {"errors", "domain", GENERATED},
     "coalescing": set(),
     "testing": {"errors", "client"},
     "client": {"errors", "domain", "coalescing", "wire", GENERATED},
-    "server": {"errors", "domain", "rules", "config", "store", "index", "audit", "service", "wire", GENERATED},
+    "server": CENTRE - {"keyfiles"} | {"config", "store", "index", "audit", "service", "wire", GENERATED},
     "web": {"errors", "domain", "client"},
     "batch": {"errors", "domain", "rules", "linkage", "encoder"},
     "__init__": {"client"},

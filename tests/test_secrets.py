@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mpi.at_rest import RestKey
 from mpi.cli.locate import locate_keys
 from mpi.cli.normalize import normalize_lines
 from mpi.cli.register import register_files
@@ -91,8 +92,24 @@ def test_reprs_of_keys_show_no_secret(tmp_path: Path) -> None:
     """Key rings, epochs and the centre's keys print names at most."""
     ring = new_key_ring(tmp_path / "keys")
     centre = open_service_keys(tmp_path / "centre" / "service.json")
-    text = repr([ring, *ring.epochs, ring.current, centre, ServiceKeys(SECRET[:32], SECRET[32:])])
-    for secret in (ring.pointer_secret, ring.current.secret, centre.gateway, centre.at_rest, SECRET[:32], SECRET[32:]):
+    text = repr(
+        [
+            ring,
+            *ring.epochs,
+            ring.current,
+            centre,
+            ServiceKeys(SECRET[:32], (RestKey(1, SECRET[32:]),)),
+            *centre.at_rest,
+        ]
+    )
+    for secret in (
+        ring.pointer_secret,
+        ring.current.secret,
+        centre.gateway,
+        centre.at_rest[0].secret,
+        SECRET[:32],
+        SECRET[32:],
+    ):
         assert shows(text, forms(secret)) == []
     assert ring.current.name in text
 

@@ -12,6 +12,7 @@ import lmdb
 import numpy as np
 import numpy.typing as npt
 
+from mpi.at_rest import AtRest
 from mpi.batch.population.errors import Slips
 from mpi.batch.population.model import Dice
 from mpi.encoder.channels import ChannelEncoder, FieldView, applies
@@ -123,7 +124,8 @@ def _register(
 ) -> Epoch:
     ring = new_key_ring(folder / "keys")
     gateway = Gateway(hmac.digest(b"gateway", at_rest, "sha256"), rules, [ring.current.name])
-    store, index = open_sqlite(folder / "store.db", at_rest, rules.stored_digest), Index(folder / "index", at_rest)
+    keys = AtRest.of(at_rest)
+    store, index = open_sqlite(folder / "store.db", keys, rules.stored_digest), Index(folder / "index", keys)
     try:
         registry = Registry(gateway, store, index, Matching(rules.profile, rules.model), rules.model.digest)
         encoder = Encoder(rules.profile, ring, FACILITY, today)

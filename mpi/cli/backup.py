@@ -22,20 +22,14 @@ def run_backup(data: Path, config: Path | None, out: Path, *, as_json: bool) -> 
         InputRejected: the file is there already or cannot be written.
         StoreUnusable: the store cannot be read.
     """
-    from mpi.server.bootstrap import open_store
-    from mpi.service.keys import service_keys
+    from mpi.server.bootstrap import keys_at_rest, open_store
     from mpi.store.backup import take
 
     settings = load_store_config(data, config)
     if settings.database is None and not (data / "store.db").is_file():
         raise InputRejected(f"{data}: holds no store")
     with open_store(settings) as store, progress("writing rows", None, quiet=as_json) as shown:
-        manifest = take(
-            store,
-            out,
-            service_keys(settings.service_key, settings.service_key_command, make=False).at_rest,
-            _told(shown),
-        )
+        manifest = take(store, out, keys_at_rest(settings, make=False), _told(shown))
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return
@@ -52,21 +46,20 @@ def run_restore(data: Path, config: Path | None, backup: Path, *, only_check: bo
         IndexCorrupt: the new index is not right.
     """
     from mpi.index.projector import rebuild, verify
-    from mpi.server.bootstrap import index_folder, open_store, opened
-    from mpi.service.keys import service_keys
+    from mpi.server.bootstrap import index_folder, keys_at_rest, open_store, opened
     from mpi.store.backup import check, restore
 
     settings = load_store_config(data, config)
-    keys = service_keys(settings.service_key, settings.service_key_command, make=False)
+    at_rest = keys_at_rest(settings, make=False)
     digest = load_rules(rule_file(settings.rules)).stored_digest
     with progress("checking rows", None, quiet=as_json) as shown:
         if only_check:
-            manifest = check(backup, keys.at_rest, digest, _told(shown))
+            manifest = check(backup, at_rest, digest, _told(shown))
         else:
-            check(backup, keys.at_rest, digest, _told(shown))  # before anything is made
+            check(backup, at_rest, digest, _told(shown))  # before anything is made
             with open_store(settings) as store:
-                manifest = restore(store, backup, keys.at_rest, digest, _told(shown))
-                rebuild(index_folder(settings), keys.at_rest, store, shown)
+                manifest = restore(store, backup, at_rest, digest, _told(shown))
+                rebuild(index_folder(settings), at_rest, store, shown)
             with opened(settings) as (store, index):
                 findings = verify(index, store)
             if findings:

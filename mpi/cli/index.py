@@ -29,12 +29,9 @@ def run_verify(data: Path, config: Path | None) -> int:
 def run_rebuild(data: Path, config: Path | None) -> None:
     """Make the index anew beside the old one, then put it in its place; servers may run meanwhile."""
     from mpi.index.projector import rebuild
-    from mpi.server.bootstrap import index_folder, open_store
-    from mpi.service.keys import service_keys
+    from mpi.server.bootstrap import index_folder, keys_at_rest, open_store
 
     settings = load_store_config(data, config)
     with open_store(settings) as store:
-        revision = rebuild(
-            index_folder(settings), service_keys(settings.service_key, settings.service_key_command).at_rest, store
-        )
+        revision = rebuild(index_folder(settings), keys_at_rest(settings), store)
     typer.echo(f"the index was made anew and stands at revision {revision}")

@@ -25,9 +25,11 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from mpi.at_rest import AtRest
 from mpi.cli.progress import Shown, progress
 from mpi.config import StoreConfig, load_gateway_config
 from mpi.domain.identifiers import is_eid
+from mpi.domain.record import RecordName
 from mpi.encoder.encoded_file import count_encoded, group_sizes, read_group, read_header, read_pointers
 from mpi.encoder.keys import load_key_ring
 from mpi.encoder.tokens import PointerBox
@@ -35,12 +37,11 @@ from mpi.errors import IndexCorrupt, InputRejected, RecordRejected
 from mpi.index.lmdb_index import Index
 from mpi.index.projector import rebuild, sampled
 from mpi.rules import Rules, load_rules, rule_file
-from mpi.server.bootstrap import index_folder, open_store
+from mpi.server.bootstrap import index_folder, keys_at_rest, open_store
 from mpi.service.gateway import Gateway
 from mpi.service.initial_load import InitialLoad, Preparing
 from mpi.service.keys import service_keys
 from mpi.store.loading import SealedRows
-from mpi.store.sealing import Sealing
 from mpi.store.sql import Store
 
 RECORDS_PER_TRANSACTION = 20_000
@@ -173,7 +174,8 @@ def run(
             shown.step("importing", load.position, total)
             begun = time.monotonic()
             workers = workers or len(os.sched_getaffinity(0))
-            with _preparing(store_config, epochs, workers if total - load.position > _SMALL else 1) as pool:
+            several = workers if total - load.position > _SMALL else 1
+            with _preparing(store_config, epochs, store.sealed_with(), several) as pool:
                 _take(load, pool, files, read, shown)
             done.kept = load.kept
             done.imported = load.written
@@ -330,13 +332,13 @@ def _take(load: InitialLoad, pool: _Pool, files: Sequence[Path], clusters: Clust
 class _Workshop:
     """Makes row groups ready, with keys of its own: opened here, never handed from process to process."""
 
-    def __init__(self, config: StoreConfig, epochs: Sequence[str]) -> None:
+    def __init__(self, config: StoreConfig, epochs: Sequence[str], at_rest: Sequence[str]) -> None:
         keys = service_keys(config.service_key, config.service_key_command)
         gateway = Gateway(keys.gateway, load_rules(rule_file(config.rules)), epochs)
-        self._preparing = Preparing(gateway, Sealing(keys.at_rest))
+        self._preparing = Preparing(gateway, AtRest(lambda: keys.at_rest).named(at_rest))
 
     def rows(
-        self, task: _Task, number: int, revision: int, leave_out: frozenset[bytes] = frozenset()
+        self, task: _Task, number: int, revision: int, leave_out: frozenset[RecordName] = frozenset()
     ) -> SealedRows | None:
         records = read_group(task.path, task.group)
         eids = [str(uuid.UUID(bytes=task.eids[at : at + _EID_BYTES])) for at in range(0, len(task.eids), _EID_BYTES)]
@@ -370,18 +372,18 @@ class _Pool:
                 "a worker process ended by itself (out of memory?); run the command again to go on, or with --workers 1"
             ) from None
 
-    def again(self, task: _Task, number: int, revision: int, leave_out: frozenset[bytes]) -> SealedRows | None:
+    def again(self, task: _Task, number: int, revision: int, leave_out: frozenset[RecordName]) -> SealedRows | None:
         return self._here.rows(task, number, revision, leave_out)
 
 
 @contextmanager
-def _preparing(config: StoreConfig, epochs: Sequence[str], workers: int) -> Iterator[_Pool]:
-    here = _Workshop(config, epochs)
+def _preparing(config: StoreConfig, epochs: Sequence[str], at_rest: Sequence[str], workers: int) -> Iterator[_Pool]:
+    here = _Workshop(config, epochs, at_rest)
     if workers == 1:
         yield _Pool(here, None, 1)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin_work, (config, tuple(epochs))) as processes:
+    with ProcessPoolExecutor(workers, context, _begin_work, (config, tuple(epochs), tuple(at_rest))) as processes:
         try:
             yield _Pool(here, processes, workers)
         finally:
@@ -391,12 +393,12 @@ def _preparing(config: StoreConfig, epochs: Sequence[str], workers: int) -> Iter
 _workshop: _Workshop
 
 
-def _begin_work(config: StoreConfig, epochs: Sequence[str]) -> None:
+def _begin_work(config: StoreConfig, epochs: Sequence[str], at_rest: Sequence[str]) -> None:
     global _workshop
     # The command stops its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _workshop = _Workshop(config, epochs)
+    _workshop = _Workshop(config, epochs, at_rest)
 
 
 def _end_with_parent() -> None:
@@ -419,7 +421,7 @@ def _index(config: StoreConfig, store: Store, shown: Shown) -> int | None:
     Returns:
         How many records were looked up; None when the index was left as it is.
     """
-    at_rest = service_keys(config.service_key, config.service_key_command).at_rest
+    at_rest = keys_at_rest(config)
     folder = index_folder(config)
     index = Index(folder, at_rest)
     try:

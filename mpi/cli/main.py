@@ -546,6 +546,18 @@ def index_rebuild(data: Data, config: Config = None) -> None:
     run_rebuild(data, config)
 
 
+@app.command(epilog="Example: mpi rekey --data data --config mpi.toml")
+def rekey(data: Data, config: Config = None, as_json: AsJson = False) -> None:
+    """Seal everything that the centre holds under a fresh key at rest, while it is served; the old key is destroyed.
+
+    Servers that run read the fresh key by themselves. Every row is opened with it before the old key goes. An
+    interrupted run goes on where it stopped when the same command is given again.
+    """
+    from mpi.cli.rekey import run
+
+    run(data, config, as_json=as_json)
+
+
 @rules_app.command("check", epilog="Example: mpi rules check linkage_rules/th-v1.toml")
 def rules_check(
     file: Annotated[Path, typer.Argument(help="Rule file.", metavar="FILE")], as_json: AsJson = False

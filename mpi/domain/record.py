@@ -14,6 +14,9 @@ SEALED_VIEW_HEADER_BYTES = 10
 """Version, masking and key of a sealed view: what is the same when the same is sealed again; the rest is random."""
 MAX_BATCH = 1000
 
+RecordName = tuple[str, bytes]
+"""What a record is found by: its facility, and the token of its local id."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ChannelEncoding:
@@ -90,6 +93,11 @@ class EncodedRecord:
     def encodings(self) -> tuple[EncodedDemographics, ...]:
         """Demographics under every epoch that the record was encoded with, the newest first."""
         return (self.demographics,) if self.earlier is None else (self.demographics, self.earlier.demographics)
+
+    def names(self) -> list[RecordName]:
+        """What the record is found by: under its own key epoch, then under the one before."""
+        tokens = [self.local_id_token, *([self.earlier.local_id_token] if self.earlier else [])]
+        return [(self.facility, token) for token in tokens]
 
     def __repr__(self) -> str:
         return f"EncodedRecord({self.facility}, {self.demographics!r})"

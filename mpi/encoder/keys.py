@@ -32,6 +32,7 @@ from mpi.keyfiles import (
     PRIVATE,
     PUBLIC,
     derive,
+    epoch_name,
     read_key_file,
     replace_key_files,
     secret_bytes,
@@ -130,7 +131,7 @@ def new_key_ring(folder: Path, join: Path | None = None) -> KeyRing:
             raise KeyRingUnusable(folder / name, "is there already; keys are never overwritten")
     if join is None:
         secret = secrets.token_bytes(KEY_BYTES)
-        epochs = [Epoch(_epoch_name(1, secret), secret)]
+        epochs = [Epoch(epoch_name(1, secret), secret)]
     else:
         epochs = _read_epochs(join / LINKAGE)
     is_new = not folder.exists()
@@ -172,7 +173,7 @@ def rotate(folder: Path, join: Path | None = None) -> KeyRing:
         raise KeyRingUnusable(folder, "is changing epochs already; end that with `mpi keys retire` first")
     if join is None:
         secret = secrets.token_bytes(KEY_BYTES)
-        fresh = Epoch(_epoch_name(_number(ring.current) + 1, secret), secret)
+        fresh = Epoch(epoch_name(_number(ring.current) + 1, secret), secret)
     else:
         theirs = _read_epochs(join / LINKAGE)
         fresh = theirs[-1]
@@ -263,10 +264,6 @@ def _is_epoch_name(name: object) -> TypeGuard[str]:
     return isinstance(name, str) and _EPOCH_NAME.fullmatch(name) is not None
 
 
-def _epoch_name(number: int, secret: bytes) -> str:
-    return f"{number}-{derive(secret, 'epoch-name', 4).hex()}"
-
-
 def _read_epochs(path: Path) -> list[Epoch]:
     entries = read_key_file(path).get("epochs")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
@@ -277,7 +274,7 @@ def _read_epochs(path: Path) -> list[Epoch]:
     for entry in entries:
         secret = secret_bytes(path, entry.get("secret"), KEY_BYTES)
         name = entry.get("name")
-        if not _is_epoch_name(name) or name != _epoch_name(int(name.partition("-")[0]), secret):
+        if not _is_epoch_name(name) or name != epoch_name(int(name.partition("-")[0]), secret):
             raise KeyRingUnusable(path, "an epoch's name does not fit its secret; the file was changed or damaged")
         epochs.append(Epoch(name, secret))
     if any(_number(newer) != _number(older) + 1 for older, newer in pairwise(epochs)):

@@ -13,6 +13,7 @@ objections    name of a record's number               what a record was parted f
 state         "revision"                             revision of the store that the index stands at
 state         "lineage"                              name of the history that the revision is one of
 state         "format"                               format of the rows
+state         "epoch"                                name of the key at rest that the rows are sealed with
 ============  =====================================  =====================================================
 
 Names are keyed hashes. A lookup reads `locations`, `standing` and `identities`; matching reads `candidates`, `records`
@@ -39,6 +40,7 @@ from typing import Any, TypeVar
 import lmdb
 import numpy as np
 
+from mpi.at_rest import AtRest
 from mpi.domain.consent import Consent, Subject
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Identity, Location
@@ -65,6 +67,7 @@ FORMAT = b"2"
 
 _REVISION = b"revision"
 _FORMAT = b"format"
+_EPOCH = b"epoch"
 _LINEAGE = b"lineage"
 _NOBODY = b"nobody"
 _U16 = struct.Struct(">H")
@@ -157,11 +160,23 @@ class Index:
     written afterwards is read from and written to that one.
     """
 
-    def __init__(self, folder: Path, at_rest: bytes, map_bytes: int = MAP_BYTES) -> None:
+    def __init__(self, folder: Path, at_rest: AtRest, map_bytes: int = MAP_BYTES, epoch: str = "") -> None:
+        """Open an index, making it where there is none.
+
+        Args:
+            folder: where it lies.
+            at_rest: keys at rest; which one it is sealed with stands in it.
+            map_bytes: address space that is reserved at first.
+            epoch: name of the key that a new one is sealed with, "" for the newest.
+
+        Raises:
+            IndexCorrupt: it is damaged or of another format; it has to be rebuilt.
+            StoreUnusable: the keys at rest lack the one that it is sealed with.
+        """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         self.at_rest = at_rest
-        self._sealer = Sealer(at_rest)
+        self._new_epoch = epoch or at_rest.newest.name
         self._map_bytes = map_bytes
         self._gate = _Gate()
         self._looked = time.monotonic()
@@ -209,12 +224,15 @@ class Index:
     def _open(self) -> None:
         try:
             env = lmdb.open(str(self.folder), map_size=self._map_bytes, max_dbs=len(TABLES), max_readers=512)
-            self._tables = {name: env.open_db(name.encode(), **_MANY.get(name, {})) for name in TABLES}  # type: ignore[arg-type]
-            self._file = (self.folder / _DATA).stat().st_ino
-            _check_format(env, self._tables["state"])
-            self._env = env
+            tables = {name: env.open_db(name.encode(), **_MANY.get(name, {})) for name in TABLES}  # type: ignore[arg-type]
+            file = (self.folder / _DATA).stat().st_ino
+            _check_format(env, tables["state"])
+            epoch = _epoch(env, tables["state"], self._new_epoch, self.at_rest.oldest.name)
         except (lmdb.Error, OSError) as error:
             raise IndexCorrupt(f"{self.folder}: not a usable index ({type(error).__name__}); rebuild it") from None
+        (key,) = self.at_rest.named([epoch])
+        self._sealer = Sealer(key.secret)
+        self._env, self._tables, self._file, self.epoch = env, tables, file, epoch
 
     def _follow(self, *, at_once: bool) -> None:
         """Open the folder again when another index stands there. The old one closes with its last reader.
@@ -264,6 +282,25 @@ def _check_format(env: Any, state: Any) -> None:
             transaction.put(_FORMAT, FORMAT, db=state)
     elif held != FORMAT:
         raise lmdb.InvalidError("another format")
+
+
+def _epoch(env: Any, state: Any, new: str, oldest: str) -> str:
+    """Name of the key at rest that an index is sealed with, which is marked with it where it is not yet.
+
+    Args:
+        env: the open files.
+        state: table of what is known of the index.
+        new: the name for one without rows.
+        oldest: the name for one from before epochs had names, when there was one key only.
+    """
+    with env.begin() as transaction:
+        held = transaction.get(_EPOCH, db=state)
+        is_new = transaction.get(_REVISION, db=state) is None
+    if held is None:
+        held = (new if is_new else oldest).encode()
+        with env.begin(write=True) as transaction:
+            transaction.put(_EPOCH, held, db=state)
+    return str(bytes(held), "ascii", "replace")
 
 
 def put_in_place(fresh: Path, current: Path) -> None:

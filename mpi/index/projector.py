@@ -14,6 +14,7 @@ from pathlib import Path
 
 import lmdb
 
+from mpi.at_rest import AtRest
 from mpi.domain import changes as changes_of
 from mpi.domain.changes import Cause, Change, Placement
 from mpi.domain.record import EncodedRecord
@@ -153,8 +154,10 @@ def fill(index: Index, reading: Reading, told: Told = _untold) -> int:
     return revision
 
 
-def rebuild(folder: Path, at_rest: bytes, store: Store, told: Told = _untold) -> int:
+def rebuild(folder: Path, at_rest: AtRest, store: Store, told: Told = _untold) -> int:
     """Make an index anew from the store beside the one in `folder`, then put it in its place in one step.
+
+    It is sealed with the newest key at rest.
 
     Servers may run on the old one meanwhile and go on with the new one; what they commit is in it.
 
@@ -187,7 +190,7 @@ def verify(index: Index, store: Store) -> list[str]:
         What differs, a line a finding; empty when the index is right. Rows are counted, never shown.
     """
     with tempfile.TemporaryDirectory(dir=index.folder.parent, prefix="verify-") as folder:
-        fresh = Index(Path(folder), index.at_rest)
+        fresh = Index(Path(folder), index.at_rest, epoch=index.epoch)
         try:
             with ExitStack() as snapshots:
                 with store.transaction(_NOBODY):

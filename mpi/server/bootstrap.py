@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 
+from mpi.at_rest import AtRest
 from mpi.audit.journal import Journal
 from mpi.audit.keys import open_journal_keys
 from mpi.config import ServerConfig, StoreConfig, read_password
@@ -33,17 +34,21 @@ from mpi.service.stewardship import Stewardship
 from mpi.store.sql import Store, open_postgres, open_sqlite
 
 
+def keys_at_rest(config: StoreConfig, *, make: bool = True) -> AtRest:
+    """The keys at rest of a data folder, which are read again when another one is needed."""
+    return AtRest(lambda: service_keys(config.service_key, config.service_key_command, make=make).at_rest)
+
+
 @contextmanager
 def open_store(config: StoreConfig) -> Iterator[Store]:
     """Open the store of a data folder, or the database that is its store, making what is missing."""
-    rules = load_rules(rule_file(config.rules))
-    keys = service_keys(config.service_key, config.service_key_command)
+    rules, at_rest = load_rules(rule_file(config.rules)), keys_at_rest(config)
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     if config.database is None:
-        store = open_sqlite(config.data / "store.db", keys.at_rest, rules.stored_digest)
+        store = open_sqlite(config.data / "store.db", at_rest, rules.stored_digest)
     else:
         password = None if config.database.password is None else read_password(config.database.password)
-        store = open_postgres(config.database.url, password, keys.at_rest, rules.stored_digest)
+        store = open_postgres(config.database.url, password, at_rest, rules.stored_digest)
     try:
         yield store
     finally:
@@ -59,7 +64,7 @@ def index_folder(config: StoreConfig) -> Path:
 def opened(config: StoreConfig) -> Iterator[tuple[Store, Index]]:
     """Open the store and the index of a data folder, without bringing the one up to the other."""
     with open_store(config) as store:
-        index = Index(index_folder(config), service_keys(config.service_key, config.service_key_command).at_rest)
+        index = Index(index_folder(config), keys_at_rest(config))
         try:
             yield store, index
         finally:

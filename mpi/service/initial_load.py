@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from mpi.at_rest import RestKey
 from mpi.domain.changes import Cause
-from mpi.domain.record import EncodedRecord
+from mpi.domain.record import EncodedRecord, RecordName
 from mpi.errors import InputRejected, RecordRejected
 from mpi.service.gateway import Gateway
 from mpi.store.loading import Arrival, SealedRows, seal_rows
@@ -18,19 +19,20 @@ _SETTING = "import"
 
 Placed = Sequence[tuple[EncodedRecord, str, bool]]
 """Records as they arrived, each with its identity, and whether it is the first of it; all of one facility."""
-Prepare = Callable[[int, int, frozenset[bytes]], SealedRows | None]
+Prepare = Callable[[int, int, frozenset[RecordName]], SealedRows | None]
 """Makes rows ready for a first number and a first revision, without the records of these names; None for none."""
 
 
 class Preparing:
     """Makes records ready to be written: re-keyed by the gateway, as everything that arrives, and sealed."""
 
-    def __init__(self, gateway: Gateway, sealing: Sealing) -> None:
+    def __init__(self, gateway: Gateway, at_rest: Sequence[RestKey]) -> None:
         self._gateway = gateway
-        self._sealing = sealing
+        self._sealing = Sealing([key.secret for key in at_rest])
+        self._at_rest = " ".join(key.name for key in at_rest)
 
     def rows(
-        self, placed: Placed, number: int, revision: int, leave_out: frozenset[bytes] = frozenset()
+        self, placed: Placed, number: int, revision: int, leave_out: frozenset[RecordName] = frozenset()
     ) -> SealedRows | None:
         """Make rows ready.
 
@@ -49,11 +51,10 @@ class Preparing:
         for (record, eid, begins), rekeyed in zip(placed, admitted, strict=True):
             if isinstance(rekeyed, RecordRejected):
                 raise rekeyed
-            refs = {ref for ref in self._sealing.refs(rekeyed) if ref}
-            if refs.isdisjoint(names):
+            if names.isdisjoint(rekeyed.names()):
                 arrivals.append(Arrival(rekeyed, self._gateway.content_digest(record), eid, begins))
-                names |= refs
-        return seal_rows(self._sealing, arrivals, number, revision, WHY) if arrivals else None
+                names.update(rekeyed.names())
+        return seal_rows(self._sealing, self._at_rest, arrivals, number, revision, WHY) if arrivals else None
 
 
 class InitialLoad:
@@ -115,7 +116,7 @@ class InitialLoad:
             if position and loading.noted(_SETTING) != f"{self._name} {position}":
                 raise InputRejected("another import runs on this store; let it end")
             for rows, count, prepare in parts:
-                held = loading.held(rows.refs()) if rows is not None else frozenset()
+                held = loading.held(rows.names) if rows is not None else frozenset()
                 if rows is not None and (held or not loading.fits(rows)):
                     rows = prepare(loading.number + 1, loading.revision + 1, held)
                 if rows is not None:

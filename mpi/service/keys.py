@@ -6,25 +6,40 @@ import json
 import secrets
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mpi.at_rest import RestKey
 from mpi.errors import ConfigInvalid, KeyRingUnusable
-from mpi.keyfiles import KEY_BYTES, read_key_file, secret_bytes, secret_text, write_key_file
+from mpi.keyfiles import (
+    KEY_BYTES,
+    PRIVATE,
+    read_key_file,
+    replace_key_files,
+    secret_bytes,
+    secret_text,
+    write_key_file,
+)
 
 COMMAND_SECONDS = 30.0
 """How long a key management system may take."""
 
+MOST_EPOCHS = 2
 _COMMAND = "service_key_command"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ServiceKeys:
-    """Secrets of the centre, 32 bytes each."""
+    """Secrets of the centre, 32 bytes each.
+
+    Attributes:
+        gateway: what arrives is re-keyed with it.
+        at_rest: store and index are sealed with them, from the oldest epoch on; two while the epoch is being changed.
+    """
 
     gateway: bytes
-    at_rest: bytes
+    at_rest: tuple[RestKey, ...]
 
     def __repr__(self) -> str:
         return "ServiceKeys(***)"
@@ -66,7 +81,7 @@ def _printed(command: Sequence[str]) -> ServiceKeys:
         content = json.loads(said)
         return _keys_of(Path(command[0]), content if isinstance(content, dict) else {})
     except (ValueError, RecursionError, KeyRingUnusable):
-        problem = 'does not print an object with "gateway" and "at_rest", each 32 bytes in base64'
+        problem = 'does not print an object with "gateway" and "at_rest" as the key file holds them'
         raise ConfigInvalid(_COMMAND, problem) from None
 
 
@@ -78,8 +93,8 @@ def open_service_keys(path: Path) -> ServiceKeys:
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = {name: secret_text(secrets.token_bytes(KEY_BYTES)) for name in ("gateway", "at_rest")}
-        write_key_file(path, fresh)
+        at_rest = [RestKey(1, secrets.token_bytes(KEY_BYTES))]
+        write_key_file(path, _content(ServiceKeys(secrets.token_bytes(KEY_BYTES), tuple(at_rest))))
     return read_service_keys(path)
 
 
@@ -92,8 +107,51 @@ def read_service_keys(path: Path) -> ServiceKeys:
     return _keys_of(path, read_key_file(path))
 
 
+def begin_at_rest(path: Path) -> RestKey:
+    """Make the key at rest of the next epoch beside the present one, as an interrupted run may have done already.
+
+    Returns:
+        The newest key.
+
+    Raises:
+        KeyRingUnusable: the file is missing, damaged or open to others, or cannot be written.
+    """
+    keys = read_service_keys(path)
+    if len(keys.at_rest) == 1:
+        fresh = RestKey(keys.at_rest[0].number + 1, secrets.token_bytes(KEY_BYTES))
+        keys = replace(keys, at_rest=(*keys.at_rest, fresh))
+        replace_key_files([(path, _content(keys), PRIVATE)])
+    return keys.at_rest[-1]
+
+
+def end_at_rest(path: Path, name: str) -> None:
+    """Destroy the keys at rest before this one; raises as `begin_at_rest` does."""
+    keys = read_service_keys(path)
+    kept = tuple(key for key in keys.at_rest if key.name == name)
+    if kept and kept != keys.at_rest:
+        replace_key_files([(path, _content(replace(keys, at_rest=kept)), PRIVATE)])
+
+
 def _keys_of(path: Path, content: dict[str, Any]) -> ServiceKeys:
-    return ServiceKeys(
-        secret_bytes(path, content.get("gateway"), KEY_BYTES),
-        secret_bytes(path, content.get("at_rest"), KEY_BYTES),
-    )
+    return ServiceKeys(secret_bytes(path, content.get("gateway"), KEY_BYTES), _at_rest(path, content.get("at_rest")))
+
+
+def _at_rest(path: Path, entries: Any) -> tuple[RestKey, ...]:
+    if isinstance(entries, str):  # the one key of a file from before keys had epochs
+        return (RestKey(1, secret_bytes(path, entries, KEY_BYTES)),)
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_EPOCHS:
+        raise KeyRingUnusable(path, f"holds no keys at rest, or more than {MOST_EPOCHS}")
+    keys: list[RestKey] = []
+    for entry in entries:
+        number, text = (entry.get("epoch"), entry.get("secret")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(number, int) or number < 1 or (keys and number != keys[-1].number + 1):
+            raise KeyRingUnusable(path, "its keys at rest do not follow each other by their epochs")
+        keys.append(RestKey(number, secret_bytes(path, text, KEY_BYTES)))
+    return tuple(keys)
+
+
+def _content(keys: ServiceKeys) -> dict[str, Any]:
+    return {
+        "gateway": secret_text(keys.gateway),
+        "at_rest": [{"epoch": key.number, "secret": secret_text(key.secret)} for key in keys.at_rest],
+    }

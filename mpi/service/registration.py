@@ -13,7 +13,7 @@ from mpi.domain.consent import Consent
 from mpi.domain.grouping import Grouping, demanded
 from mpi.domain.identifiers import LocalIdToken, new_eid
 from mpi.domain.identity import Decision, Registration
-from mpi.domain.record import EncodedDemographics, EncodedRecord
+from mpi.domain.record import EncodedDemographics, EncodedRecord, RecordName
 from mpi.domain.review import ReviewTask, TaskStatus
 from mpi.errors import Conflict, RecordRejected
 from mpi.index.lmdb_index import Index, IndexReader, Member
@@ -38,12 +38,12 @@ class _Arrived:
 
     sent: EncodedRecord
     digest: bytes
-    refs: tuple[bytes, ...]
+    names: list[RecordName]
     """Names that find the record again: of its own key epoch, then of the one before."""
 
-    def held_as(self, known: Mapping[bytes, StoredRecord]) -> StoredRecord | None:
+    def held_as(self, known: Mapping[RecordName, StoredRecord]) -> StoredRecord | None:
         """Find what is stored of this record, under either name; also when it was retracted."""
-        return next((known[ref] for ref in self.refs if ref in known), None)
+        return next((known[name] for name in self.names if name in known), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +99,17 @@ class Registry:
             StoreUnusable: nothing of the batch was stored.
         """
         arrived = [self._arrive(record) for record in records]
-        refs = [ref for item in arrived if isinstance(item, _Arrived) for ref in item.refs]
+        names = [name for item in arrived if isinstance(item, _Arrived) for name in item.names]
         # Unchanged records are the bulk of a nightly feed; they need no lock.
         with self._store.reading() as reading:
-            known, revision = reading.find(refs), reading.head()
+            known, revision = reading.find(names), reading.head()
         if all(_unchanged(item, known) for item in arrived if isinstance(item, _Arrived)):
             return [_answer(item, known) for item in arrived], revision
         admitted = self._admit(arrived, known)
         with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
-                batch = _Batch(transaction, Overlay(reader, self._bucket_cap), transaction.find(refs))
+                batch = _Batch(transaction, Overlay(reader, self._bucket_cap), transaction.find(names))
                 batch.know({held.eid for item in admitted for held in _revised(item, batch.known)})
                 placed = [self._place(batch, item) if isinstance(item, _Arrived) else item for item in admitted]
                 said = batch.said_before(reader)
@@ -141,10 +141,10 @@ class Registry:
         Raises:
             StoreUnusable: nothing was changed.
         """
-        ref = self._store.ref(facility, self._gateway.local_id(local_id).value)
+        name = facility, self._gateway.local_id(local_id).value
         with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
-            held = transaction.find([ref]).get(ref)
+            held = transaction.find([name]).get(name)
             if held is None or not (held.eid or erase):
                 return False, transaction.revision
             grouping = transaction.grouping([], [held.number])
@@ -201,18 +201,18 @@ class Registry:
         refusal = self._gateway.refusal(record)
         if refusal is not None:
             return refusal
-        refs = tuple(self._store.ref(record.facility, token) for token in self._gateway.local_ids(record))
-        return _Arrived(record, self._gateway.content_digest(record), refs)
+        names = [(record.facility, token) for token in self._gateway.local_ids(record)]
+        return _Arrived(record, self._gateway.content_digest(record), names)
 
     def _admit(
-        self, arrived: Sequence[_Arrived | RecordRejected], known: Mapping[bytes, StoredRecord]
+        self, arrived: Sequence[_Arrived | RecordRejected], known: Mapping[RecordName, StoredRecord]
     ) -> list[_Arrived | RecordRejected]:
         """Take through the gateway, all at once, what is not known as it is."""
         fresh = [item for item in arrived if isinstance(item, _Arrived) and not _unchanged(item, known)]
         rekeyed = iter(self._gateway.rekeyed([item.sent for item in fresh]))
         those = {id(item) for item in fresh}
         return [
-            _Admitted(item.sent, item.digest, item.refs, next(rekeyed))
+            _Admitted(item.sent, item.digest, item.names, next(rekeyed))
             if isinstance(item, _Arrived) and id(item) in those
             else item
             for item in arrived
@@ -223,7 +223,7 @@ class Registry:
         if before and before.eid and before.digest == item.digest:
             return _registration_of(before)
         if not isinstance(item, _Admitted):  # known as it is a moment ago, and changed by somebody since
-            item = _Admitted(item.sent, item.digest, item.refs, *self._gateway.rekeyed([item.sent]))
+            item = _Admitted(item.sent, item.digest, item.names, *self._gateway.rekeyed([item.sent]))
         number = before.number if before else batch.transaction.new_number()
         previous = batch.eid_of(before) if before else ""
         must, cannot = batch.demanded(number)
@@ -289,7 +289,7 @@ class _Batch:
         full: channels on which a record was put off because a bucket was too full.
     """
 
-    def __init__(self, transaction: Transaction, held: Overlay, known: dict[bytes, StoredRecord]) -> None:
+    def __init__(self, transaction: Transaction, held: Overlay, known: dict[RecordName, StoredRecord]) -> None:
         self.transaction = transaction
         self.held = held
         self.known = known
@@ -366,7 +366,7 @@ class _Batch:
         self.held.place(placement.eid, placement.record, item.record, placement.previous)
         self._contents[placement.record] = item.record
         self._asked.pop(placement.record, None)  # the later content of a batch counts
-        self.known.update(dict.fromkeys(item.refs, stored))
+        self.known.update(dict.fromkeys(item.names, stored))
 
     def said_before(self, reader: IndexReader) -> list[Consent]:
         """What citizens said that must be said anew, for the batch to change nothing of it."""
@@ -440,12 +440,12 @@ def _without(demographics: EncodedDemographics, channels: frozenset[str]) -> Enc
     return replace(demographics, channels=kept)
 
 
-def _unchanged(item: _Arrived, known: Mapping[bytes, StoredRecord]) -> bool:
+def _unchanged(item: _Arrived, known: Mapping[RecordName, StoredRecord]) -> bool:
     before = item.held_as(known)
     return before is not None and bool(before.eid) and before.digest == item.digest
 
 
-def _revised(item: _Arrived | RecordRejected, known: Mapping[bytes, StoredRecord]) -> list[StoredRecord]:
+def _revised(item: _Arrived | RecordRejected, known: Mapping[RecordName, StoredRecord]) -> list[StoredRecord]:
     """The record that an item has new content for; none for a new one."""
     if not isinstance(item, _Arrived) or _unchanged(item, known):
         return []
@@ -457,7 +457,7 @@ def _registration_of(stored: StoredRecord) -> Registration:
     return Registration(stored.eid, Decision.LINK, None, True, "unchanged")
 
 
-def _answer(item: _Arrived | RecordRejected, known: Mapping[bytes, StoredRecord]) -> Registration | RecordRejected:
+def _answer(item: _Arrived | RecordRejected, known: Mapping[RecordName, StoredRecord]) -> Registration | RecordRejected:
     if isinstance(item, RecordRejected):
         return item
     before = item.held_as(known)

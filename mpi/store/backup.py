@@ -16,15 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, func, insert, select, text
+from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, delete, func, insert, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
+from mpi.at_rest import AtRest
 from mpi.errors import InputRejected, StoreUnusable
 from mpi.keyfiles import derive
 from mpi.store import schema
 from mpi.store.migrating import migrate
-from mpi.store.reading import Reading, rows_of
+from mpi.store.reading import AT_REST, Reading, rows_of
 from mpi.store.sealing import Sealing
 from mpi.store.sql import Store
 
@@ -69,7 +70,7 @@ def _untold(_what: str, _done: int, _of: int) -> None:
     pass
 
 
-def take(store: Store, path: Path, at_rest: bytes, told: Told = _untold) -> Manifest:
+def take(store: Store, path: Path, at_rest: AtRest, told: Told = _untold) -> Manifest:
     """Write a backup of one moment; the store goes on being written meanwhile.
 
     Raises:
@@ -83,7 +84,8 @@ def take(store: Store, path: Path, at_rest: bytes, told: Told = _untold) -> Mani
         # Sealed or not, it is for its owner alone.
         os.close(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
         with store.reading() as reading:
-            manifest = _written(partial, reading, at_rest, told)
+            key = at_rest.named(reading.noted(AT_REST).split())[-1]
+            manifest = _written(partial, reading, key.secret, told)
         os.replace(partial, path)
         _sync(path.parent)
     except OSError as error:
@@ -93,7 +95,7 @@ def take(store: Store, path: Path, at_rest: bytes, told: Told = _untold) -> Mani
     return manifest
 
 
-def check(path: Path, at_rest: bytes, profile_digest: bytes, told: Told = _untold) -> Manifest:
+def check(path: Path, at_rest: AtRest, profile_digest: bytes, told: Told = _untold) -> Manifest:
     """Read a whole backup: all rows are there, and the key at rest opens each of them.
 
     Raises:
@@ -103,7 +105,7 @@ def check(path: Path, at_rest: bytes, profile_digest: bytes, told: Told = _untol
         return backup.checked(at_rest, profile_digest, told)
 
 
-def restore(store: Store, path: Path, at_rest: bytes, profile_digest: bytes, told: Told = _untold) -> Manifest:
+def restore(store: Store, path: Path, at_rest: AtRest, profile_digest: bytes, told: Told = _untold) -> Manifest:
     """Fill an empty store from a backup that was checked: all of it in one transaction, or nothing.
 
     Raises:
@@ -119,6 +121,8 @@ def restore(store: Store, path: Path, at_rest: bytes, profile_digest: bytes, tol
                     "the store is not empty; a backup is restored into an empty data folder or database. After a "
                     "restore that was interrupted when its rows were written, run `mpi index rebuild`"
                 )
+            # Its rows stay sealed as they are, whatever the centre's newest key is.
+            connection.execute(delete(schema.setting).where(schema.setting.c.name == AT_REST))
             own = set(connection.scalars(select(schema.setting.c.name)))
             for table, rows in backup.tables(told, "writing rows"):
                 # Its profile and its lineage a store has since it was opened: revisions count another history now.
@@ -178,14 +182,24 @@ class _Backup:
                 done += len(rows)
                 told(what, done, total)
 
-    def checked(self, at_rest: bytes, profile_digest: bytes, told: Told) -> Manifest:
+    def checked(self, at_rest: AtRest, profile_digest: bytes, told: Told) -> Manifest:
         damaged = InputRejected(f"{self._path}: is damaged; take an older or another copy")
-        if not hmac.compare_digest(_Digest(at_rest).hex(), self._key):
-            raise InputRejected(
-                f"{self._path}: does not open with the key at rest; it is of another centre, or the key file is"
-            )
+        foreign = InputRejected(
+            f"{self._path}: does not open with the keys at rest; it is of another centre, or of a time before they "
+            "were changed: name the key file of then"
+        )
         try:
-            seen = _Digest(at_rest)
+            noted = self._connection.scalar(select(schema.setting.c.value).where(schema.setting.c.name == AT_REST))
+        except SQLAlchemyError:
+            raise damaged from None
+        try:
+            secrets = [key.secret for key in at_rest.named((noted or "").split())]
+        except StoreUnusable:
+            raise foreign from None
+        if not secrets or not hmac.compare_digest(_Digest(secrets[-1]).hex(), self._key):
+            raise foreign
+        try:
+            seen = _Digest(secrets[-1])
             for table, rows in self.tables(told, "checking rows"):
                 seen.add(table, rows)
             if not hmac.compare_digest(seen.hex(), self.manifest.digest):
@@ -199,11 +213,11 @@ class _Backup:
             raise InputRejected(
                 f"{self._path}: holds records of another encoding profile; name its rule file in `rules`"
             )
-        reading = Reading(self._connection, Sealing(at_rest))
+        reading = Reading(self._connection, Sealing(secrets))
         try:
             for number in reading.open_everything():
                 if not number % ROWS_AT_ONCE:
-                    told("opening rows", number, self.manifest.revision)
+                    told("opening rows", number, sum(self._counted.values()))
         except StoreUnusable:
             raise InputRejected(
                 f"{self._path}: is whole, and still some of its rows do not open: they were damaged before it was "

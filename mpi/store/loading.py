@@ -15,12 +15,12 @@ from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from mpi.domain.changes import Cause, Placement
 from mpi.domain.identity import Decision
-from mpi.domain.record import EncodedRecord
+from mpi.domain.record import EncodedRecord, RecordName
 from mpi.errors import StoreUnusable
 from mpi.store import schema
 from mpi.store.event_packing import pack_outer, pack_placement
 from mpi.store.packing import pack_record
-from mpi.store.reading import Reading
+from mpi.store.reading import AT_REST, Reading
 from mpi.store.sealing import Sealing
 
 Rows = list[tuple[Any, ...]]
@@ -54,6 +54,8 @@ class SealedRows:
         records: rows of the table `record`.
         changes: rows of the table `change`, without their cause.
         traces: rows of the table `trace`.
+        names: every name by which one of the records can be held already.
+        at_rest: names of the epochs of the keys at rest that they were sealed for, see `AtRest`.
     """
 
     facility: str
@@ -62,17 +64,18 @@ class SealedRows:
     records: Rows
     changes: Rows
     traces: Rows
-
-    def refs(self) -> list[bytes]:
-        """Every name by which one of the records can be held already."""
-        return [ref for row in self.records for ref in row[1:3] if ref]
+    names: list[RecordName]
+    at_rest: str
 
 
-def seal_rows(sealing: Sealing, arrivals: Sequence[Arrival], number: int, revision: int, why: str) -> SealedRows:
+def seal_rows(
+    sealing: Sealing, at_rest: str, arrivals: Sequence[Arrival], number: int, revision: int, why: str
+) -> SealedRows:
     """Seal records of one facility, at least one, as registering them one after the other would.
 
     Args:
         sealing: keys of the store.
+        at_rest: names of the epochs of these keys.
         arrivals: the records; each is logged as placed, the first of an identity as new.
         number: that the first one will get.
         revision: that the first one will be.
@@ -87,10 +90,11 @@ def seal_rows(sealing: Sealing, arrivals: Sequence[Arrival], number: int, revisi
         decision = Decision.NEW if each.begins else Decision.LINK
         placement = Placement(mine, each.eid, "", decision, None, why, "")
         inner = key.seal(f"change/{this}", pack_placement(placement, each.digest) + pack_record(each.record))
-        records.append((mine, *sealing.refs(each.record), each.digest, each.eid, this, payload))
+        records.append((mine, *sealing.names.refs(each.record), each.digest, each.eid, this, payload))
         changes.append((this, sealing.change(this, pack_outer(placement), inner)))
-        traces.append((sealing.trace(each.eid), this))
-    return SealedRows(arrivals[0].record.facility, number, revision, records, changes, traces)
+        traces.append((sealing.names.trace(each.eid), this))
+    names = [name for each in arrivals for name in each.record.names()]
+    return SealedRows(arrivals[0].record.facility, number, revision, records, changes, traces, names, at_rest)
 
 
 class Loading(Reading):
@@ -108,18 +112,20 @@ class Loading(Reading):
         """Say whether rows were sealed for the place where they would be written now."""
         return (rows.number, rows.revision) == (self.number + 1, self.revision + 1)
 
-    def held(self, refs: Collection[bytes]) -> frozenset[bytes]:
+    def held(self, names: Collection[RecordName]) -> frozenset[RecordName]:
         """Those of these names by which records are held already."""
-        return frozenset(self.find(list(refs)))
+        return frozenset(self.find(list(names)))
 
     def write(self, rows: SealedRows) -> None:
         """Write rows that fit, none of which is held.
 
         Raises:
-            StoreUnusable: they do not fit.
+            StoreUnusable: they do not fit, or were sealed with other keys than the store is sealed with by now.
         """
         if not self.fits(rows):
             raise StoreUnusable("rows were sealed for another place of the log")
+        if rows.at_rest != self.noted(AT_REST):
+            raise StoreUnusable("the store began to be sealed with another key meanwhile; run the command again")
         cause = self._cause_of(rows.facility)
         self._insert(
             schema.change, ("revision", "cause", "payload"), [(at, cause, sealed) for at, sealed in rows.changes]

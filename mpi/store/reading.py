@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ from mpi.domain.changes import Action, Bond, Cause, Change, Placement, Regroupin
 from mpi.domain.consent import Consent, Opening, OpeningStatus, Subject
 from mpi.domain.grouping import Grouping
 from mpi.domain.purpose import PurposeOfUse
-from mpi.domain.record import EncodedRecord
+from mpi.domain.record import EncodedRecord, RecordName
 from mpi.domain.review import TaskStatus
 from mpi.store import schema
 from mpi.store.consent_packing import pack_subject, unpack_consents
@@ -25,9 +26,11 @@ from mpi.store.packing import unpack_record
 from mpi.store.task_reading import ROWS_PER_QUERY, TaskReading, naive, parts
 
 CHANGES_PER_READ = 500
+"""Changes opened at a time: the keys of their records are fetched together."""
+AT_REST = "at_rest"
+"""Name of the setting that names the epochs of the keys at rest that rows are sealed with, the oldest first."""
 LINEAGE = "lineage"
 """Name of the setting that names the history which revisions count."""
-"""Changes opened at a time: the keys of their records are fetched together."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -86,18 +89,20 @@ class Reading(TaskReading):
         """Read a fact about the database, "" where it is not known."""
         return self._connection.scalar(select(schema.setting.c.value).where(schema.setting.c.name == name)) or ""
 
-    def find(self, refs: Sequence[bytes]) -> dict[bytes, StoredRecord]:
-        """Find records by their refs, retracted ones included."""
+    def find(self, names: Sequence[RecordName]) -> dict[RecordName, StoredRecord]:
+        """Find records by their names, retracted ones included."""
         table, found = schema.record, {}
-        for part in parts(refs, ROWS_PER_QUERY):
+        for part in parts(names, ROWS_PER_QUERY):
+            named = [{each.ref(*name): name for name in part} for each in self._sealing.every]
             # The name under the epoch of today is asked for last: where two records claim a name, it has the say.
-            for name in (table.c.earlier_ref, table.c.ref):
-                rows = self._connection.execute(
-                    select(name, table.c.number, table.c.eid, table.c.digest, table.c.content, table.c.payload).where(
-                        name.in_(part)
+            for column in (table.c.earlier_ref, table.c.ref):
+                for refs in named:
+                    rows = self._connection.execute(
+                        select(
+                            column, table.c.number, table.c.eid, table.c.digest, table.c.content, table.c.payload
+                        ).where(column.in_(refs))
                     )
-                )
-                found.update({ref: StoredRecord(number, eid or "", *rest) for ref, number, eid, *rest in rows})
+                    found.update({refs[ref]: StoredRecord(at, eid or "", *rest) for ref, at, eid, *rest in rows})
         return found
 
     def count(self) -> tuple[int, int, int]:
@@ -122,8 +127,7 @@ class Reading(TaskReading):
             .where(table.c.eid.is_not(None))
             .order_by(*([table.c.eid] if by_identity else []), table.c.number)
         )
-        rows = self._connection.execute(query, execution_options={"yield_per": 1000})
-        for number, eid, payload, revision, sealed in rows:
+        for number, eid, payload, revision, sealed in self._streamed(query):
             key = self._sealing.record_key(number, payload)
             _, _, packed = self._opened(revision, sealed)
             _, _, content = unpack_placement(number, _NOTHING, key.open(f"change/{revision}", packed))
@@ -245,17 +249,18 @@ class Reading(TaskReading):
 
     def consents(self, subject: Subject) -> list[Consent]:
         """Read what holds of what was said about somebody, by network and purpose."""
-        name, table = self._sealing.subject(pack_subject(subject)), schema.consent
-        payload = self._connection.scalar(select(table.c.payload).where(table.c.name == name))
-        return [] if payload is None else self._said(name, payload)
+        table, packed = schema.consent, pack_subject(subject)
+        for each in self._sealing.every:
+            name = each.subject(packed)
+            payload = self._connection.scalar(select(table.c.payload).where(table.c.name == name))
+            if payload is not None:
+                return self._said(name, payload)
+        return []
 
     def every_consent(self) -> Iterator[list[Consent]]:
         """Read what holds of what was said about everybody, one person's number after the other."""
         table = schema.consent
-        rows = self._connection.execute(
-            select(table.c.name, table.c.payload), execution_options={"yield_per": CHANGES_PER_READ}
-        )
-        for name, payload in rows:
+        for name, payload in self._streamed(select(table.c.name, table.c.payload)):
             yield self._said(name, payload)
 
     def open_everything(self) -> Iterator[int]:
@@ -268,19 +273,19 @@ class Reading(TaskReading):
         for _ in self.changes(0):
             opened += 1
             yield opened
-        keys = self._connection.execute(
-            select(schema.record.c.number, schema.record.c.payload).where(schema.record.c.payload.is_not(None)),
-            execution_options={"yield_per": CHANGES_PER_READ},
-        )
-        for number, payload in keys:
+        held = schema.record.c
+        for number, payload in self._streamed(select(held.number, held.payload).where(held.payload.is_not(None))):
             self._sealing.record_key(number, payload)
+            opened += 1
+            yield opened
         for _ in self.every_consent():
             opened += 1
-        self.tasks(None)
-        self.open_remarks()
-        for number, payload in self._connection.execute(select(schema.opening.c.id, schema.opening.c.payload)):
-            self._sealing.box.open(f"opening/{number}", payload)
-        yield opened
+            yield opened
+        for table in (schema.task, schema.remark, schema.question, schema.opening):
+            for number, payload in self._streamed(select(table.c.id, table.c.payload)):
+                self._sealing.box.open(f"{table.name}/{number}", payload)
+                opened += 1
+                yield opened
 
     def openings(self, after: int = 0, most: int = 100) -> list[Opening]:
         """Read the openings that wait to be judged, the oldest first."""
@@ -323,7 +328,8 @@ class Reading(TaskReading):
         if selection.revisions:
             yield log.revision.in_(selection.revisions)
         if selection.eid:
-            yield log.revision.in_(select(trace.revision).where(trace.name == self._sealing.trace(selection.eid)))
+            names = [each.trace(selection.eid) for each in self._sealing.every]
+            yield log.revision.in_(select(trace.revision).where(trace.name.in_(names)))
         for column in ("actor", "rules_digest", "request", "facility"):
             if value := getattr(selection, column):
                 yield cause[column] == value
@@ -350,14 +356,23 @@ class Reading(TaskReading):
         return found
 
     def _changes(self, query: Any) -> Iterator[Change]:
-        rows = self._connection.execute(query, execution_options={"yield_per": CHANGES_PER_READ})
-        for part in rows.partitions():
+        for part in self._streamed_parts(query):
             events = list(self._events(part))
             wanted = {revision for revision, event, _ in events for revision in _brought(event)}
             contents = self.contents(wanted) if wanted else {}
             for revision, event, placed in events:
                 found = placed or next((contents[each] for each in _brought(event) if each in contents), None)
                 yield Change(revision, event, None if found is None else found.record)
+
+    def _streamed(self, query: Any) -> Iterator[Any]:
+        """Rows of a query, fetched some hundred at once."""
+        for part in self._streamed_parts(query):
+            yield from part
+
+    def _streamed_parts(self, query: Any) -> Iterator[Sequence[Any]]:
+        """Rows of a query, some hundred at once; whoever stops early leaves nothing open."""
+        with closing(self._connection.execute(query, execution_options={"yield_per": CHANGES_PER_READ})) as rows:
+            yield from rows.partitions()
 
     def _events(self, rows: Sequence[Any]) -> Iterator[tuple[int, Placement | Regrouping, Content | None]]:
         """Open rows of the log; the first two columns are revision and payload."""
@@ -373,10 +388,9 @@ class Reading(TaskReading):
 
     def _opened(self, revision: int, payload: bytes) -> tuple[int, Regrouping, bytes]:
         """Open the outer part of a row of the log: number of the record registered, what is known, the inner part."""
-        length = int.from_bytes(payload[:4], "big")
-        outer = self._sealing.box.open(f"change/{revision}", payload[4 : 4 + length])
-        number, known = unpack_outer(outer)
-        return number, known, payload[4 + length :]
+        outer, inner = self._sealing.parted(payload)
+        number, known = unpack_outer(self._sealing.box.open(f"change/{revision}", outer))
+        return number, known, inner
 
     def _keys(self, numbers: Collection[int]) -> dict[int, bytes]:
         table, found = schema.record, {}

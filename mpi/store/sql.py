@@ -12,13 +12,15 @@ from sqlalchemy import Connection, create_engine, event, insert, select, text
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from mpi.at_rest import AtRest
 from mpi.domain.changes import Cause, Change
-from mpi.domain.record import EncodedRecord
+from mpi.domain.record import EncodedRecord, RecordName
 from mpi.errors import StoreUnusable
 from mpi.store import schema
 from mpi.store.loading import Loading
 from mpi.store.migrating import migrate
-from mpi.store.reading import LINEAGE, LiveRecord, Reading, StoredRecord
+from mpi.store.reading import AT_REST, LINEAGE, LiveRecord, Reading, StoredRecord
+from mpi.store.rekeying import Rekeying
 from mpi.store.sealing import Sealing
 from mpi.store.writing import Transaction
 
@@ -35,21 +37,14 @@ _WRITER = 0x6D7069
 class Store:
     """The system of record. Reading never waits for the writer; at most one transaction writes at a time."""
 
-    def __init__(self, engine: Engine, at_rest: bytes) -> None:
+    def __init__(self, engine: Engine, at_rest: AtRest) -> None:
         self._engine = engine
-        self._sealing = Sealing(at_rest)
+        self._at_rest = at_rest
+        self._sealings: dict[str, Sealing] = {}
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
-
-    def ref(self, facility: str, local_id_token: bytes) -> bytes:
-        """Keyed name that finds a facility's record again, 32 bytes."""
-        return self._sealing.ref(facility, local_id_token)
-
-    def refs(self, record: EncodedRecord) -> tuple[bytes, ...]:
-        """Keyed names that find a record again: of its own key epoch, then of the one before."""
-        return tuple(ref for ref in self._sealing.refs(record) if ref)
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -58,12 +53,8 @@ class Store:
         Raises:
             StoreUnusable: the database cannot be read.
         """
-        with _translated(), self._engine.connect() as connection:
-            connection.execute(text(_SNAPSHOT[self._engine.dialect.name]))
-            try:
-                yield Reading(connection, self._sealing)
-            finally:
-                connection.rollback()
+        with self._snapshot() as connection:
+            yield Reading(connection, self._sealing(connection))
 
     @contextmanager
     def transaction(self, cause: Cause) -> Iterator[Transaction]:
@@ -77,7 +68,7 @@ class Store:
         with _translated(), self._engine.connect() as connection:
             _lock(connection)
             try:
-                transaction = Transaction(connection, self._sealing, cause)
+                transaction = Transaction(connection, self._sealing(connection), cause)
                 yield transaction
                 transaction.flush()
             except BaseException:
@@ -85,8 +76,7 @@ class Store:
                 raise
             connection.commit()
             if transaction.erases and self._engine.dialect.name == "sqlite":
-                # The log of SQLite still holds the pages as they were: writing them home empties it.
-                connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+                connection.execute(text(_FORGET["sqlite"]))
 
     @contextmanager
     def loading(self, cause: Cause) -> Iterator[Loading]:
@@ -100,7 +90,7 @@ class Store:
                 connection.execute(text(f"PRAGMA cache_size=-{_LOADING_KILOBYTES}"))
             _lock(connection)
             try:
-                yield Loading(connection, self._sealing, cause)
+                yield Loading(connection, self._sealing(connection), cause)
             except BaseException:
                 connection.rollback()
                 raise
@@ -122,6 +112,30 @@ class Store:
                 raise
             connection.commit()
 
+    @contextmanager
+    def rekeying(self, *, writes: bool) -> Iterator[Rekeying]:
+        """Seal rows anew, everything when the block ends well and nothing when it raises; or look at one snapshot.
+
+        Raises:
+            StoreUnusable: the database cannot be read or written.
+        """
+        with self.filling() if writes else self._snapshot() as connection:
+            yield Rekeying(connection, self._sealing(connection))
+
+    def forget(self) -> None:
+        """Give up what rows were before they were written anew, as far as the database itself keeps it.
+
+        Raises:
+            StoreUnusable: the database cannot be written.
+        """
+        with _translated(), self._engine.connect() as connection:
+            connection.execute(text(_FORGET[self._engine.dialect.name]))
+
+    def sealed_with(self) -> list[str]:
+        """Names of the epochs of the keys at rest that rows are sealed with, the oldest first."""
+        with self.reading() as reading:
+            return reading.noted(AT_REST).split()
+
     def lineage(self) -> str:
         """Name of the history that revisions count. A restored store has another one: its next changes are others."""
         with self.reading() as reading:
@@ -132,10 +146,10 @@ class Store:
         with self.reading() as reading:
             return reading.head()
 
-    def find(self, refs: Sequence[bytes]) -> dict[bytes, StoredRecord]:
-        """Find records by their refs, in a snapshot of their own."""
+    def find(self, names: Sequence[RecordName]) -> dict[RecordName, StoredRecord]:
+        """Find records by their names, in a snapshot of their own."""
         with self.reading() as reading:
-            return reading.find(refs)
+            return reading.find(names)
 
     def count(self) -> tuple[int, int, int]:
         """Count live records, identities, and tasks that wait."""
@@ -157,12 +171,35 @@ class Store:
         with self.reading() as reading:
             yield from reading.changes(after, most)
 
+    @contextmanager
+    def _snapshot(self) -> Iterator[Connection]:
+        with _translated(), self._engine.connect() as connection:
+            connection.execute(text(_SNAPSHOT[self._engine.dialect.name]))
+            try:
+                yield connection
+            finally:
+                connection.rollback()
 
+    def _sealing(self, connection: Connection) -> Sealing:
+        """The keys that rows are sealed with in the transaction that a connection is in."""
+        names = str(connection.scalar(_SEALED_WITH))
+        if names not in self._sealings:
+            # Keys that ended are forgotten with the others.
+            self._sealings = {names: Sealing([key.secret for key in self._at_rest.named(names.split())])}
+        return self._sealings[names]
+
+
+_FORGET = {
+    # The log of SQLite still holds the pages as they were: writing them home empties it.
+    "sqlite": "PRAGMA wal_checkpoint(TRUNCATE)",
+    "postgresql": "VACUUM",
+}
+_SEALED_WITH = select(schema.setting.c.value).where(schema.setting.c.name == AT_REST)
 _SNAPSHOT = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN"}
 
 
-def open_sqlite(path: Path, at_rest: bytes, profile_digest: bytes) -> Store:
+def open_sqlite(path: Path, at_rest: AtRest, profile_digest: bytes) -> Store:
     """Open the SQLite store at `path`, making it where it is missing and migrating it where it is older.
 
     Commits are on disk when they return (WAL with synchronous FULL). What is deleted is overwritten.
@@ -185,13 +222,13 @@ def open_sqlite(path: Path, at_rest: bytes, profile_digest: bytes) -> Store:
     return _opened(engine, str(path), at_rest, profile_digest)
 
 
-def open_postgres(url: str, password: str | None, at_rest: bytes, profile_digest: bytes) -> Store:
+def open_postgres(url: str, password: str | None, at_rest: AtRest, profile_digest: bytes) -> Store:
     """Open the store in a PostgreSQL database, making its tables where they are missing and migrating older ones.
 
     Args:
         url: the database, such as "postgresql://mpi@db.example.go.th/mpi?sslmode=verify-full"; without a password.
         password: of the user named in it; None where the server asks for none.
-        at_rest: key at rest.
+        at_rest: keys at rest.
         profile_digest: digest of the profile that its records are encoded with.
 
     Raises:
@@ -212,18 +249,22 @@ def _postgres_url(url: str, password: str | None) -> URL:
     return parsed.set(password=password) if password else parsed
 
 
-def _opened(engine: Engine, where: str, at_rest: bytes, profile_digest: bytes) -> Store:
+def _opened(engine: Engine, where: str, at_rest: AtRest, profile_digest: bytes) -> Store:
     try:
         with _translated(), engine.connect() as connection:
             _lock(connection)
             migrate(connection, where)
             _check_profile(connection, where, profile_digest)
-            _name_lineage(connection)
+            _note(connection, LINEAGE, uuid.uuid4().hex)
+            # Rows from before epochs had names are sealed with the key that was the only one.
+            _note(connection, AT_REST, at_rest.oldest.name)
+            store = Store(engine, at_rest)
+            store._sealing(connection)  # else every call would find that the key is missing
             connection.commit()
     except BaseException:
         engine.dispose()
         raise
-    return Store(engine, at_rest)
+    return store
 
 
 def _check_profile(connection: Connection, where: str, profile_digest: bytes) -> None:
@@ -235,10 +276,10 @@ def _check_profile(connection: Connection, where: str, profile_digest: bytes) ->
         raise StoreUnusable(f"{where}: holds records of another encoding profile; serve it with that rule file")
 
 
-def _name_lineage(connection: Connection) -> None:
-    name = schema.setting.c.name
-    if connection.scalar(select(schema.setting.c.value).where(name == LINEAGE)) is None:
-        connection.execute(insert(schema.setting), {"name": LINEAGE, "value": uuid.uuid4().hex})
+def _note(connection: Connection, name: str, value: str) -> None:
+    """Keep a fact about the database unless it is known."""
+    if connection.scalar(select(schema.setting.c.value).where(schema.setting.c.name == name)) is None:
+        connection.execute(insert(schema.setting), {"name": name, "value": value})
 
 
 def _lock(connection: Connection) -> None:

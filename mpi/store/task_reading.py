@@ -145,23 +145,16 @@ class TaskReading:
             for task, at, kind, actor, word in rows
         ]
 
-    def open_remarks(self) -> None:
-        """Open every remark and question; raises StoreUnusable where one does not open."""
-        for number, payload in self._connection.execute(select(schema.remark.c.id, schema.remark.c.payload)):
-            self._sealing.box.open(f"remark/{number}", payload)
-        for number, payload in self._connection.execute(select(schema.question.c.id, schema.question.c.payload)):
-            self._sealing.box.open(f"question/{number}", payload)
-
     def questions(self, facility: str, after: int = 0, most: int = 100) -> list[Question]:
         """Read the questions that wait for a facility, the oldest first."""
         table = schema.question
-        waits = table.c.facility == self._named(facility), table.c.status == "", table.c.id > after
+        waits = table.c.facility.in_(self._named(facility)), table.c.status == "", table.c.id > after
         return self._questions(select(table).where(*waits).order_by(table.c.id).limit(most))
 
     def question(self, facility: str, number: int) -> Question | None:
         """Read one question that waits for a facility; None for another one's."""
         table = schema.question
-        waits = table.c.facility == self._named(facility), table.c.status == "", table.c.id == number
+        waits = table.c.facility.in_(self._named(facility)), table.c.status == "", table.c.id == number
         found = self._questions(select(table).where(*waits))
         return found[0] if found else None
 
@@ -182,8 +175,8 @@ class TaskReading:
             for row in self._connection.execute(query)
         ]
 
-    def _named(self, facility: str) -> bytes:
-        return self._sealing.subject(b"facility/" + facility.encode())
+    def _named(self, facility: str) -> list[bytes]:
+        return [each.facility(facility) for each in self._sealing.every]
 
     def _day(self, column: Any) -> Any:
         if self._connection.dialect.name == "sqlite":

@@ -129,7 +129,7 @@ class TaskWriting(Reading):
             row = {
                 "id": number,
                 "task": task,
-                "facility": self._named(facility),
+                "facility": self._sealing.names.facility(facility),
                 "status": "",
                 "asked": self._now,
                 "payload": self._sealing.box.seal(f"question/{number}", json.dumps(record).encode()),

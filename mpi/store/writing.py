@@ -99,7 +99,7 @@ class Transaction(TaskWriting):
         revision = self.revision + 1
         content = pack_placement(placement, digest) + pack_record(record)
         self._log(placement, record, record.facility, key.seal(f"change/{revision}", content))
-        ref, earlier_ref = self._sealing.refs(record)
+        ref, earlier_ref = self._sealing.names.refs(record)
         row = {
             "number": number,
             "ref": ref,
@@ -155,9 +155,9 @@ class Transaction(TaskWriting):
         """Keep what was said, in place of what was said before about the same networks and purposes, and log it."""
         table = schema.consent
         for said in consents:
-            name = self._sealing.subject(pack_subject(said.subject))
-            payload = pack_consents(replaced(self.consents(said.subject), said))
-            self._connection.execute(delete(table).where(table.c.name == name))
+            held = [each.subject(pack_subject(said.subject)) for each in self._sealing.every]
+            payload, name = pack_consents(replaced(self.consents(said.subject), said)), held[0]
+            self._connection.execute(delete(table).where(table.c.name.in_(held)))
             self._insert(table, [{"name": name, "payload": self._sealing.box.seal(f"consent/{name.hex()}", payload)}])
         self._log(Regrouping(Action.CONSENT, consents=tuple(consents)), None, "", b"")
 
@@ -238,7 +238,7 @@ class Transaction(TaskWriting):
         self._bonds.update({(each.first, each.second): each.after for each in event.bindings})
 
     def _rewrite(self, number: int, revision: int, record: EncodedRecord, digest: bytes) -> None:
-        ref, earlier_ref = self._sealing.refs(record)
+        ref, earlier_ref = self._sealing.names.refs(record)
         eid = self._moves.pop(number) if number in self._moves else self.places([number]).get(number)
         if number in self._rewrites:
             eid = self._rewrites[number]["eid"]
@@ -253,7 +253,7 @@ class Transaction(TaskWriting):
 
     def _traces(self) -> list[Row]:
         return [
-            {"name": self._sealing.trace(eid), "revision": change.revision}
+            {"name": self._sealing.names.trace(eid), "revision": change.revision}
             for change in self._made
             for eid in sorted(changes_of.eids(change.event) | self._rewritten_in(change))
         ]

@@ -31,7 +31,7 @@ from mpi.errors import InputRejected
 from mpi.index.lmdb_index import Index
 from mpi.index.projector import catch_up, sampled, verify
 from mpi.rules import load_rules, rule_file
-from mpi.server.bootstrap import index_folder, open_store
+from mpi.server.bootstrap import index_folder, keys_at_rest, open_store
 from mpi.service.gateway import Gateway
 from mpi.service.initial_load import LOAD_ACTOR, InitialLoad
 from mpi.service.keys import open_service_keys
@@ -119,7 +119,7 @@ class Centre:
         settings, epochs = load_gateway_config(self.data, self.config)
         rules, keys = load_rules(rule_file(settings.rules)), open_service_keys(settings.service_key)
         with open_store(settings) as store:
-            index = Index(index_folder(settings), keys.at_rest)
+            index = Index(index_folder(settings), keys_at_rest(settings))
             catch_up(index, store)
             gateway = Gateway(keys.gateway, rules, epochs)
             try:

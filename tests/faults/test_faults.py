@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from mpi.at_rest import AtRest
 from mpi.client import Client
 from mpi.domain.identifiers import EnterpriseId, LocalIdToken
 from mpi.domain.identity import Registration
@@ -169,8 +170,11 @@ class Centre:
         self.server.stdout.close()
         return code
 
+    def at_rest(self) -> AtRest:
+        return AtRest(lambda: open_service_keys(self.apart / "service.json").at_rest)
+
     def store(self) -> Store:
-        at_rest = open_service_keys(self.apart / "service.json").at_rest
+        at_rest = self.at_rest()
         if self.database:
             return open_postgres(self.database, None, at_rest, th_v1().stored_digest)
         return open_sqlite(self.folder / "data" / "store.db", at_rest, th_v1().stored_digest)
@@ -181,7 +185,7 @@ class Centre:
         from mpi.service.gateway import Gateway
 
         keys = open_service_keys(self.apart / "service.json")
-        store, index = self.store(), Index(self.folder / "data" / "index", keys.at_rest)
+        store, index = self.store(), Index(self.folder / "data" / "index", self.at_rest())
         try:
             catch_up(index, store)
             epochs = json.loads((self.keys / "keys" / "epochs.json").read_text())["epochs"]
@@ -335,12 +339,11 @@ def test_torn_writes(
     for thread in threads:
         thread.join(WAIT_SECONDS)
     damage(tmp_path / "data" / file, random.Random(3))
-    keys = open_service_keys(centre.apart / "service.json")
     store = centre.store()
     try:
         revisions = [change.revision for change in store.changes(0)]
         assert revisions == list(range(1, len(revisions) + 1))
-        assert rebuild(tmp_path / "data" / "index", keys.at_rest, store) == len(revisions)
+        assert rebuild(tmp_path / "data" / "index", centre.at_rest(), store) == len(revisions)
         held = {live.record.pointer for live in store.records()}
     finally:
         store.close()

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpi.at_rest import AtRest
 from mpi.cli import demo
 from mpi.cli.register import register_files
 from mpi.client import Client, PurposeOfUse
@@ -43,7 +44,7 @@ from mpi.index.projector import project
 from mpi.index.sealing import BLOCK, Sealer
 from mpi.service.keys import open_service_keys
 from mpi.store.sql import Change
-from tests.building import AT_REST_SECRET, th_v1
+from tests.building import AT_REST, AT_REST_SECRET, th_v1
 
 ROOT = Path(__file__).parent.parent.parent
 PERSONS, SEED = 150, 2
@@ -435,7 +436,9 @@ def with_the_key(at_rest: bytes, rows: Iterable[CandidateRow]) -> Truth:
 
 @pytest.fixture(scope="module")
 def truth(world: Path) -> Truth:
-    return with_the_key(open_service_keys(world / "centre-keys" / "service.json").at_rest, candidate_rows(world))
+    return with_the_key(
+        open_service_keys(world / "centre-keys" / "service.json").at_rest[0].secret, candidate_rows(world)
+    )
 
 
 def by_channel(truth: Truth) -> dict[str, list[CandidateRow]]:
@@ -541,7 +544,9 @@ ATTACKS: dict[str, Attack] = {
 
 def test_the_files_are_read_as_the_library_reads_them(world: Path, truth: Truth) -> None:
     """Reading pages by hand gives exactly the rows that the index has: the attacks miss nothing."""
-    index = Index(world / "data" / "index", bytes(32))
+    index = Index(
+        world / "data" / "index", AtRest(lambda: open_service_keys(world / "centre-keys" / "service.json").at_rest)
+    )
     try:
         rows = list(index.rows("candidates"))
     finally:
@@ -635,7 +640,7 @@ def grow(index: Index, first: int, count: int) -> None:
 @pytest.mark.parametrize(("batches", "size"), [(1, 100), (25, 4)])
 def test_order_of_writing_does_not_join_rows(tmp_path: Path, batches: int, size: int) -> None:
     """Small batches written to an index of some size leave no trace in its pages of which rows came together."""
-    index = Index(tmp_path / "index", AT_REST_SECRET)
+    index = Index(tmp_path / "index", AT_REST)
     try:
         grow(index, 1, 3000)
         for batch in range(batches):
@@ -661,7 +666,7 @@ def test_the_last_write_does_not_stand_out(world: Path, tmp_path: Path) -> None:
         for record in records:
             client.register(record)
     now, before = candidate_rows(folder), candidate_rows(folder, back=1)
-    known = with_the_key(open_service_keys(folder / "data-keys" / "service.json").at_rest, now)
+    known = with_the_key(open_service_keys(folder / "data-keys" / "service.json").at_rest[0].secret, now)
     old = {(row.name, row.block) for row in before}
     fresh = [row for row in now if (row.name, row.block) not in old]
     right, guesses = scored(known, combinations(fresh, 2))

@@ -29,7 +29,7 @@ from mpi.service.registration import BUCKET_CAP, Registry
 from mpi.service.review import Review
 from mpi.service.stewardship import Stewardship
 from mpi.store.sql import Store, open_postgres, open_sqlite
-from tests.building import AT_REST_SECRET, GATEWAY_SECRET, encoded, raw, th_v1
+from tests.building import AT_REST, GATEWAY_SECRET, encoded, raw, th_v1
 
 ACTOR = "urn:mpi:facility:10661"
 STEWARD = "urn:mpi:steward:somsri"
@@ -55,7 +55,7 @@ def joined(store: Store, folder: Path, epochs: tuple[str, ...], bucket_cap: int 
     """Join the parts over a store; the index lies in `folder`. Closes both."""
     rules = th_v1()
     gateway, matching = Gateway(GATEWAY_SECRET, rules, epochs), Matching(rules.profile, rules.model)
-    index = Index(folder, AT_REST_SECRET)
+    index = Index(folder, AT_REST)
     try:
         catch_up(index, store)
         yield Parts(
@@ -89,8 +89,8 @@ def open_at(place: str) -> Store:
     """Open a store by URL or path."""
     digest = th_v1().stored_digest
     if place.startswith("postgresql:"):
-        return open_postgres(place, None, AT_REST_SECRET, digest)
-    return open_sqlite(Path(place), AT_REST_SECRET, digest)
+        return open_postgres(place, None, AT_REST, digest)
+    return open_sqlite(Path(place), AT_REST, digest)
 
 
 def _race(place: str, folder: str, keys: str, start: str, persons: str, number: str) -> None:

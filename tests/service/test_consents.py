@@ -17,7 +17,7 @@ from mpi.index.lmdb_index import Index
 from mpi.index.projector import catch_up, rebuild, verify
 from mpi.service.consent import Consents
 from mpi.service.policy import load_policy
-from tests.building import AT_REST_SECRET, encoded, key_ring, raw, th_v1
+from tests.building import AT_REST, encoded, key_ring, raw, th_v1
 from tests.databases import BACKENDS, database
 from tests.service.centres import Parts, joined
 
@@ -76,11 +76,11 @@ def test_an_index_that_follows_or_is_made_anew_holds_the_same(tmp_path):
             stance(TOKEN, "mor-prom", [TREAT, HRESCH], ACTOR)
         at.registry.register(encoded(key_ring(tmp_path / "again"), "10661", raw("นายสมชาย ใจดี", "1")), ACTOR)
         assert verify(at.index, at.store) == []
-        other = Index(tmp_path / "other", AT_REST_SECRET)
+        other = Index(tmp_path / "other", AT_REST)
         catch_up(other, at.store)
         assert verify(other, at.store) == []
         other.close()
-        rebuild(tmp_path / "index", AT_REST_SECRET, at.store)
+        rebuild(tmp_path / "index", AT_REST, at.store)
         assert verify(at.index, at.store) == []
         with at.index.reading() as reader:
             assert len(reader.said(at.gateway.identifier(TOKEN))) == 2

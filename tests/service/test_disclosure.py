@@ -22,7 +22,7 @@ from mpi.service.consent import Consents
 from mpi.service.disclosure import Disclosure
 from mpi.service.matching import Matcher, Matching
 from mpi.store.sql import open_sqlite
-from tests.building import AT_REST_SECRET, encoded, key_ring, raw, th_v1
+from tests.building import AT_REST, encoded, key_ring, raw, th_v1
 from tests.service.centres import ACTOR, STEWARD, Parts, joined
 
 TREAT, HRESCH, BTG = PurposeOfUse.TREAT, PurposeOfUse.HRESCH, PurposeOfUse.BTG
@@ -67,7 +67,7 @@ def number(record: EncodedRecord) -> IdentifierToken:
 
 @pytest.fixture
 def at(tmp_path: Path) -> Iterator[Index]:
-    store = open_sqlite(tmp_path / "store.db", AT_REST_SECRET, th_v1().stored_digest)
+    store = open_sqlite(tmp_path / "store.db", AT_REST, th_v1().stored_digest)
     with joined(store, tmp_path / "index", (key_ring(tmp_path).current.name,)) as parts:
         yield Index(parts, tmp_path)
 

@@ -17,7 +17,7 @@ from mpi.index.projector import verify
 from mpi.service.consent import Consents
 from mpi.service.disclosure import Disclosure
 from mpi.store.sql import open_sqlite
-from tests.building import AT_REST_SECRET, encoded, raw, th_v1
+from tests.building import AT_REST, encoded, raw, th_v1
 from tests.service.centres import ACTOR, STEWARD, Parts, joined
 
 TREAT, HRESCH = PurposeOfUse.TREAT, PurposeOfUse.HRESCH
@@ -66,7 +66,7 @@ def at(tmp_path: Path) -> Iterator[Index]:
     rotate(tmp_path / "keys")
     amid = load_key_ring(tmp_path / "keys")
     rings = before, amid, KeyRing((amid.current,), amid.pointer_secret)
-    store = open_sqlite(tmp_path / "store.db", AT_REST_SECRET, th_v1().stored_digest)
+    store = open_sqlite(tmp_path / "store.db", AT_REST, th_v1().stored_digest)
     with joined(store, tmp_path / "index", tuple(epoch.name for epoch in amid.epochs)) as parts:
         yield Index(parts, rings)
         assert verify(parts.index, parts.store) == []

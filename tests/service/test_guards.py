@@ -15,7 +15,7 @@ from mpi.encoder.tokens import Tokeniser
 from mpi.index.projector import verify
 from mpi.service.backlog import Backlog
 from mpi.store.sql import open_sqlite
-from tests.building import AT_REST_SECRET, encoded, key_ring, raw, th_v1
+from tests.building import AT_REST, encoded, key_ring, raw, th_v1
 from tests.service.centres import ACTOR, Parts, joined, open_tasks
 
 CAP = 3
@@ -30,7 +30,7 @@ def ring(tmp_path: Path) -> KeyRing:
 @pytest.fixture
 def at(tmp_path: Path, ring: KeyRing) -> Iterator[Parts]:
     """A centre that reads buckets of three rows at most."""
-    store = open_sqlite(tmp_path / "store.db", AT_REST_SECRET, th_v1().stored_digest)
+    store = open_sqlite(tmp_path / "store.db", AT_REST, th_v1().stored_digest)
     with joined(store, tmp_path / "index", (ring.current.name,), bucket_cap=CAP) as parts:
         yield parts
         assert verify(parts.index, parts.store) == []

@@ -21,7 +21,7 @@ from mpi.errors import IndexBehind, IndexCorrupt
 from mpi.index.lmdb_index import TABLES, Index
 from mpi.index.projector import catch_up, project, rebuild, verify
 from mpi.store.sql import open_sqlite
-from tests.building import AT_REST_SECRET, encoded, key_ring, raw, th_v1
+from tests.building import AT_REST, encoded, key_ring, raw, th_v1
 from tests.service.centres import ACTOR, PERSON, STEWARD, Parts, joined
 
 ROOT = Path(__file__).parent.parent.parent
@@ -36,7 +36,7 @@ def ring(tmp_path: Path) -> KeyRing:
 
 @pytest.fixture
 def at(tmp_path: Path, ring: KeyRing) -> Iterator[Parts]:
-    store = open_sqlite(tmp_path / "store.db", AT_REST_SECRET, th_v1().stored_digest)
+    store = open_sqlite(tmp_path / "store.db", AT_REST, th_v1().stored_digest)
     with joined(store, tmp_path / "index", (ring.current.name,)) as parts:
         yield parts
 
@@ -124,7 +124,7 @@ def test_an_index_is_made_anew_while_it_is_used(filled, ring, tmp_path):
     before = (tmp_path / "index" / "data.mdb").stat().st_ino
     places = set()
     for _ in range(3):
-        rebuild(tmp_path / "index", AT_REST_SECRET, filled.store)
+        rebuild(tmp_path / "index", AT_REST, filled.store)
         places.add((tmp_path / "index" / "data.mdb").stat().st_ino)
     stop.set()
     thread.join(60)
@@ -139,7 +139,7 @@ def test_a_reader_under_way_keeps_its_snapshot_during_a_rebuild(filled, tmp_path
     """Who reads the old index when the new one takes its place reads on."""
     with filled.index.reading() as reader:
         before = list(reader.rows("records"))
-        rebuild(tmp_path / "index", AT_REST_SECRET, filled.store)
+        rebuild(tmp_path / "index", AT_REST, filled.store)
         assert list(reader.rows("records")) == before
     assert list(filled.index.rows("records")) == before
 
@@ -149,9 +149,9 @@ def test_a_damaged_index_is_made_anew(filled, tmp_path, ring):
     filled.index.close()
     (tmp_path / "index" / "data.mdb").write_bytes(b"damage" * 10_000)
     with pytest.raises(IndexCorrupt):
-        Index(tmp_path / "index", AT_REST_SECRET)
-    rebuild(tmp_path / "index", AT_REST_SECRET, filled.store)
-    index = Index(tmp_path / "index", AT_REST_SECRET)
+        Index(tmp_path / "index", AT_REST)
+    rebuild(tmp_path / "index", AT_REST, filled.store)
+    index = Index(tmp_path / "index", AT_REST)
     try:
         assert verify(index, filled.store) == []
     finally:
@@ -190,7 +190,7 @@ def many(first: int, count: int) -> list[Change]:
 
 def test_the_index_outgrows_its_address_space(tmp_path):
     """When what was reserved is full, more is reserved and the write is done, while others read."""
-    index = Index(tmp_path / "index", AT_REST_SECRET, map_bytes=1 << 18)
+    index = Index(tmp_path / "index", AT_REST, map_bytes=1 << 18)
     try:
         for batch in range(4):
             assert project(index, many(1 + 200 * batch, 200)) == 200 * (batch + 1)
@@ -205,16 +205,16 @@ import sys
 from pathlib import Path
 from mpi.index.lmdb_index import Index
 from mpi.index.projector import project
-from tests.building import AT_REST_SECRET
+from tests.building import AT_REST
 from tests.service.test_index import many
-index = Index(Path(sys.argv[1]), AT_REST_SECRET, map_bytes=1 << 18)
+index = Index(Path(sys.argv[1]), AT_REST, map_bytes=1 << 18)
 print(project(index, many(1, 600)))
 """
 
 
 def test_another_process_may_outgrow_it(tmp_path):
     """What another process of the host has written beyond our address space is read and written on."""
-    index = Index(tmp_path / "index", AT_REST_SECRET, map_bytes=1 << 18)
+    index = Index(tmp_path / "index", AT_REST, map_bytes=1 << 18)
     try:
         with index.reading() as reader:
             assert reader.revision() == 0
@@ -231,7 +231,7 @@ def test_another_process_may_outgrow_it(tmp_path):
 
 def test_a_new_host_fills_its_index_from_the_log_or_the_state(filled, tmp_path):
     """Following the log from its beginning and filling from the state give the same rows."""
-    index = Index(tmp_path / "another", AT_REST_SECRET)
+    index = Index(tmp_path / "another", AT_REST)
     try:
         catch_up(index, filled.store)
         for table in TABLES:

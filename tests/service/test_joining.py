@@ -15,7 +15,7 @@ from mpi.encoder.keys import KeyRing
 from mpi.encoder.tokens import Tokeniser
 from mpi.index.projector import verify
 from mpi.store.sql import Store, open_sqlite
-from tests.building import AT_REST_SECRET, encoded, key_ring, raw, th_v1
+from tests.building import AT_REST, encoded, key_ring, raw, th_v1
 from tests.service.centres import ACTOR, STEWARD, Parts, decided, joined, open_tasks
 
 NUMBER = "1103702488992"
@@ -31,7 +31,7 @@ def ring(tmp_path: Path) -> KeyRing:
 
 
 def store(folder: Path) -> Store:
-    return open_sqlite(folder / "store.db", AT_REST_SECRET, th_v1().stored_digest)
+    return open_sqlite(folder / "store.db", AT_REST, th_v1().stored_digest)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mpi.at_rest import RestKey
 from mpi.config import StoreConfig, load_store_config
 from mpi.errors import ConfigInvalid, KeyRingUnusable
 from mpi.server.bootstrap import opened
@@ -34,7 +35,7 @@ def kept(settings: StoreConfig, *, make: bool = True) -> ServiceKeys:
 def test_a_command_prints_the_keys_and_no_file_is_made(tmp_path):
     """A store that is made with them opens with them again, and with nothing else."""
     settings = config(tmp_path, *printing(GOOD))
-    assert kept(settings) == ServiceKeys(GATEWAY, AT_REST)
+    assert kept(settings) == ServiceKeys(GATEWAY, (RestKey(1, AT_REST),))
     with opened(settings) as (store, _):
         assert store.head() == 0
     assert not (tmp_path / "secret").exists()

@@ -22,7 +22,7 @@ from mpi.encoder.tokens import Tokeniser
 from mpi.errors import Conflict, InputRejected, MpiError, NotFound, RecordRejected
 from mpi.index.projector import verify
 from mpi.store.sql import open_sqlite
-from tests.building import AT_REST_SECRET, encoded, key_ring, raw, th_v1
+from tests.building import AT_REST, encoded, key_ring, raw, th_v1
 from tests.service.centres import ACTOR, PERSON, STEWARD, Parts, decided, joined, open_tasks
 
 SOMCHAI = raw("นายสมชาย ใจดี", "1", **PERSON)
@@ -37,7 +37,7 @@ def ring(tmp_path: Path) -> KeyRing:
 
 @pytest.fixture
 def at(tmp_path: Path, ring: KeyRing) -> Iterator[Parts]:
-    store = open_sqlite(tmp_path / "store.db", AT_REST_SECRET, th_v1().stored_digest)
+    store = open_sqlite(tmp_path / "store.db", AT_REST, th_v1().stored_digest)
     with joined(store, tmp_path / "index", (ring.current.name,)) as parts:
         yield parts
         assert verify(parts.index, parts.store) == []
@@ -294,7 +294,7 @@ class Centre(RuleBasedStateMachine):
         self.temporary = tempfile.TemporaryDirectory()
         folder = Path(self.temporary.name)
         self.ring = key_ring(folder)
-        store = open_sqlite(folder / "store.db", AT_REST_SECRET, th_v1().stored_digest)
+        store = open_sqlite(folder / "store.db", AT_REST, th_v1().stored_digest)
         self.context = joined(store, folder / "index", (self.ring.current.name,))
         self.at = self.context.__enter__()
         self.eids: dict[str, None] = {}

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from mpi.at_rest import AtRest
 from mpi.errors import InputRejected
 from mpi.store.backup import check, restore, take
 from mpi.store.sql import Store
-from tests.building import AT_REST_SECRET
+from tests.building import AT_REST
 from tests.databases import BACKENDS, PROFILE, database
 from tests.store.test_conformance import CAUSE, a_record, filled, grouped, put
 
-KEYS = (AT_REST_SECRET, PROFILE)
+KEYS = (AT_REST, PROFILE)
 
 
 def rows_of(store: Store) -> list[tuple[str, list[tuple[object, ...]]]]:
@@ -32,7 +33,7 @@ def test_a_backup_gives_the_store_again(store: Store, other: str, tmp_path: Path
     filled(store, 7)
     (tmp_path / "other").mkdir()
     path = tmp_path / "a.backup"
-    taken = take(store, path, AT_REST_SECRET)
+    taken = take(store, path, AT_REST)
     assert check(path, *KEYS) == taken
     before, places, lineage = rows_of(store), grouped(store).eids, store.lineage()
     assert (taken.records, taken.revision) == (7, 7)
@@ -60,7 +61,7 @@ def test_a_backup_is_of_one_moment(store: Store, tmp_path: Path) -> None:
                 put(transaction, "0" * 8 + "-0000-4000-8000-" + "0" * 12, a_record(99))
         told.append(what)
 
-    assert take(store, tmp_path / "a.backup", AT_REST_SECRET, busy).revision == 3
+    assert take(store, tmp_path / "a.backup", AT_REST, busy).revision == 3
     assert check(tmp_path / "a.backup", *KEYS).records == 3
     assert store.head() == 4
 
@@ -99,7 +100,7 @@ def test_a_damaged_backup_is_refused_by_its_name(tmp_path: Path, damage: Callabl
         store = opener()
         filled(store, 3)
         path = tmp_path / "a.backup"
-        take(store, path, AT_REST_SECRET)
+        take(store, path, AT_REST)
         store.close()
     damage(path)
     (tmp_path / "fresh").mkdir()
@@ -118,12 +119,12 @@ def test_another_key_or_profile_opens_nothing(tmp_path: Path) -> None:
         store = opener()
         filled(store, 1)
         path = tmp_path / "a.backup"
-        take(store, path, AT_REST_SECRET)
+        take(store, path, AT_REST)
         store.close()
-    with pytest.raises(InputRejected, match="key at rest"):
-        check(path, b"\x01" * 32, PROFILE)
+    with pytest.raises(InputRejected, match="keys at rest"):
+        check(path, AtRest.of(b"\x01" * 32), PROFILE)
     with pytest.raises(InputRejected, match="profile"):
-        check(path, AT_REST_SECRET, b"\x01" * 32)
+        check(path, AT_REST, b"\x01" * 32)
     with pytest.raises(InputRejected, match="no such file"):
         check(tmp_path / "nowhere", *KEYS)
 
@@ -134,19 +135,19 @@ def test_a_backup_is_written_whole_and_for_its_owner_alone(tmp_path: Path) -> No
         store = opener()
         filled(store, 1)
         path = tmp_path / "a.backup"
-        take(store, path, AT_REST_SECRET)
+        take(store, path, AT_REST)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         before = path.read_bytes()
         with pytest.raises(InputRejected, match="there already"):
-            take(store, path, AT_REST_SECRET)
+            take(store, path, AT_REST)
         assert path.read_bytes() == before
         with pytest.raises(InputRejected, match="cannot be written"):
-            take(store, tmp_path / "nowhere" / "b.backup", AT_REST_SECRET)
+            take(store, tmp_path / "nowhere" / "b.backup", AT_REST)
 
         def fails(_what: str, _done: int, _of: int) -> None:
             raise OSError(28, "No space left on device")
 
         with pytest.raises(InputRejected, match="No space"):
-            take(store, tmp_path / "c.backup", AT_REST_SECRET, fails)
+            take(store, tmp_path / "c.backup", AT_REST, fails)
         assert list(tmp_path.glob("c.*")) == []
         store.close()
