@@ -42,6 +42,7 @@ from mpi.index.lmdb_index import Index
 from mpi.linkage.clustering import cluster
 from mpi.rules import Rules, load_rules, rule_file
 from mpi.service.gateway import Gateway
+from mpi.service.keys import GatewayKey
 from mpi.service.matching import Matching
 from mpi.service.registration import Registry
 from mpi.store.sql import open_sqlite
@@ -126,7 +127,7 @@ def register(paths: Sequence[Path], keys: Path, truth: Truth, rules: Rules, fold
     at_rest = AtRest.of(secret)
     store, index = open_sqlite(folder / "store.db", at_rest, rules.stored_digest), Index(folder / "index", at_rest)
     with closing(store), closing(index):
-        gateway = Gateway(secret, rules, (ring.current.name,))
+        gateway = Gateway((GatewayKey(1, secret),), rules, (ring.current.name,))
         registry = Registry(gateway, store, index, Matching(rules.profile, rules.model), rules.model.digest)
         begun = time.monotonic()
         for first in range(0, len(records), RECORDS_PER_BATCH):

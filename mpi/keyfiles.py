@@ -42,6 +42,12 @@ def epoch_name(number: int, secret: bytes) -> str:
     return f"{number}-{derive(secret, 'epoch-name', 4).hex()}"
 
 
+def epoch_number(name: str) -> int:
+    """The number in an epoch's name, 0 where it has none."""
+    number = name.partition("-")[0]
+    return int(number) if number.isdecimal() else 0
+
+
 class Keyed:
     """HMAC-SHA256 (RFC 2104) under one key, which is taken in once: for short messages that is most of the work."""
 

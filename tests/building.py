@@ -20,6 +20,7 @@ from mpi.index.lmdb_index import Index
 from mpi.index.projector import catch_up
 from mpi.rules import Rules, load_rules, rule_file
 from mpi.service.gateway import Gateway
+from mpi.service.keys import GatewayKey
 from mpi.service.location import Locator
 from mpi.service.matching import Matcher, Matching
 from mpi.service.registration import Registry
@@ -27,6 +28,7 @@ from mpi.store.sql import Store, open_sqlite
 
 TODAY = datetime.date(2026, 6, 30)
 GATEWAY_SECRET = bytes(range(32))
+GATEWAY_KEYS = (GatewayKey(1, GATEWAY_SECRET),)
 AT_REST_SECRET = bytes(range(32, 64))
 AT_REST = AtRest.of(AT_REST_SECRET)
 ACTOR = "urn:mpi:facility:10661"
@@ -57,10 +59,12 @@ def key_ring(folder: Path) -> KeyRing:
 
 
 @contextmanager
-def centre(folder: Path, epochs: tuple[str, ...]) -> Iterator[Centre]:
+def centre(
+    folder: Path, epochs: tuple[str, ...], gateway_keys: tuple[GatewayKey, ...] = GATEWAY_KEYS
+) -> Iterator[Centre]:
     """Open a centre whose data lie below `folder`; opening it again finds what was stored."""
     rules = th_v1()
-    gateway = Gateway(GATEWAY_SECRET, rules, epochs)
+    gateway = Gateway(gateway_keys, rules, epochs)
     store = open_sqlite(folder / "store.db", AT_REST, rules.stored_digest)
     index = Index(folder / "index", AT_REST)
     catch_up(index, store)

@@ -26,7 +26,7 @@ from mpi.encoder.sources.person43 import COLUMNS
 from mpi.encoder.thai_names import PersonName
 from mpi.errors import ConfigInvalid, InputRejected, KeyRingUnusable, MpiError
 from mpi.keyfiles import read_key_file, write_key_file
-from mpi.service.keys import ServiceKeys, open_service_keys
+from mpi.service.keys import GatewayKey, ServiceKeys, open_service_keys
 from tests.building import TODAY, encoded
 
 GIVEN, FAMILY = "สมหญิง", "ใจดีมาก"
@@ -98,14 +98,16 @@ def test_reprs_of_keys_show_no_secret(tmp_path: Path) -> None:
             *ring.epochs,
             ring.current,
             centre,
-            ServiceKeys(SECRET[:32], (RestKey(1, SECRET[32:]),)),
+            ServiceKeys((GatewayKey(1, SECRET[:32]),), SECRET[:32], (RestKey(1, SECRET[32:]),)),
+            GatewayKey(1, SECRET[:32]),
             *centre.at_rest,
         ]
     )
     for secret in (
         ring.pointer_secret,
         ring.current.secret,
-        centre.gateway,
+        centre.gateway[0].secret,
+        centre.pseudonyms,
         centre.at_rest[0].secret,
         SECRET[:32],
         SECRET[32:],

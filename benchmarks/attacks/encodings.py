@@ -18,6 +18,7 @@ from mpi.encoder.channels import ChannelEncoder, FieldView, grams
 from mpi.encoder.keys import Epoch
 from mpi.rules import Feature, Rules
 from mpi.service.gateway import Gateway
+from mpi.service.keys import GatewayKey
 
 from .people import Fields, Scene
 
@@ -204,7 +205,7 @@ def _keys(seed: int) -> np.random.Generator:
 
 def _rekeyed(rules: Rules, channel: str, epoch: str, vectors: Bits, buckets: Bits, keys: np.random.Generator) -> Bits:
     """Vectors as they lie in the index, once the gateway has re-keyed them under a secret of the centre."""
-    gateway, profile = Gateway(keys.bytes(32), rules, [epoch]), rules.profile
+    gateway, profile = Gateway((GatewayKey(1, keys.bytes(32)),), rules, [epoch]), rules.profile
     sent = [ChannelEncoding(channel, *(part.tobytes() for part in pair)) for pair in zip(buckets, vectors, strict=True)]
     kept = gateway.demographics(EncodedDemographics(profile.name, profile.digest, epoch, (), tuple(sent))).channels
     return np.frombuffer(b"".join(each.vector for each in kept), np.uint8).reshape(len(vectors), -1)

@@ -25,6 +25,7 @@ from mpi.index.sealing import BLOCK, Sealer
 from mpi.rules import Channel as ChannelRules
 from mpi.rules import Rules
 from mpi.service.gateway import Gateway
+from mpi.service.keys import GatewayKey
 from mpi.service.matching import Matching
 from mpi.service.registration import Registry
 from mpi.store.sql import open_sqlite
@@ -123,7 +124,7 @@ def _register(
     rules: Rules, written: Sequence[RawDemographics], today: datetime.date, at_rest: bytes, folder: Path
 ) -> Epoch:
     ring = new_key_ring(folder / "keys")
-    gateway = Gateway(hmac.digest(b"gateway", at_rest, "sha256"), rules, [ring.current.name])
+    gateway = Gateway((GatewayKey(1, hmac.digest(b"gateway", at_rest, "sha256")),), rules, [ring.current.name])
     keys = AtRest.of(at_rest)
     store, index = open_sqlite(folder / "store.db", keys, rules.stored_digest), Index(folder / "index", keys)
     try:

@@ -17,7 +17,7 @@ import typer
 from mpi.batch.linker import Pairs, Population, link_pairs, population
 from mpi.cli.progress import progress
 from mpi.domain.identifiers import new_eid
-from mpi.encoder.encoded_file import whole_file
+from mpi.encoder.encoded_file import read_header, whole_file
 from mpi.encoder.keys import load_key_ring
 from mpi.encoder.tokens import PointerBox
 from mpi.errors import InputRejected
@@ -25,7 +25,7 @@ from mpi.linkage.clustering import Clustering, Graph, cluster
 from mpi.linkage.rekeying import NO_SECRET
 from mpi.linkage.scoring import MISSING
 from mpi.rules import Model, load_rules, rule_file
-from mpi.service.keys import read_service_keys
+from mpi.service.keys import gateway_key, read_service_keys
 
 
 def run(
@@ -55,7 +55,7 @@ def run(
     """
     loaded = load_rules(rule_file(rules))
     rings = [load_key_ring(folder).pointer_secret for folder in keys]
-    secret = NO_SECRET if service_key is None else read_service_keys(service_key).gateway
+    secret = NO_SECRET if service_key is None else _gateway_secret(service_key, files)
     begun = time.monotonic()
     with progress("linking", None, quiet=as_json) as shown, population(files, loaded, shown.step, secret) as held:
         pairs = link_pairs(held, loaded, shown.step)
@@ -86,6 +86,12 @@ def run(
     for why, count in Counter(clustering.why).most_common():
         typer.echo(f"  {count} of them were refused: {_WHY[why]}")
     typer.echo(f"  {figures['possible_links']} possible links for a person to look at")
+
+
+def _gateway_secret(service_key: Path, files: Sequence[Path]) -> bytes:
+    """What the centre re-keys records with that were encoded under the newest epoch of these files."""
+    keys = read_service_keys(service_key).gateway
+    return gateway_key(keys, read_header(files[0]).key_epochs[0]).secret if files else NO_SECRET
 
 
 _WHY = {

@@ -28,10 +28,12 @@ app = typer.Typer(
 certs_app = typer.Typer(help="Certificates for mutual TLS.", no_args_is_help=True)
 keys_app = typer.Typer(help="Key rings of facilities.", no_args_is_help=True)
 index_app = typer.Typer(help="The fast index, which the store can always make anew.", no_args_is_help=True)
+rekey_app = typer.Typer(help="New keys for the centre, while it is served.", no_args_is_help=True)
 rules_app = typer.Typer(help="Linkage rule files.", no_args_is_help=True)
 app.add_typer(certs_app, name="certs")
 app.add_typer(keys_app, name="keys")
 app.add_typer(index_app, name="index")
+app.add_typer(rekey_app, name="rekey")
 app.add_typer(rules_app, name="rules")
 app.add_typer(changes_app, name="changes")
 app.add_typer(clients_app, name="clients")
@@ -546,16 +548,35 @@ def index_rebuild(data: Data, config: Config = None) -> None:
     run_rebuild(data, config)
 
 
-@app.command(epilog="Example: mpi rekey --data data --config mpi.toml")
-def rekey(data: Data, config: Config = None, as_json: AsJson = False) -> None:
+@rekey_app.command("at-rest", epilog="Example: mpi rekey at-rest --data data --config mpi.toml")
+def rekey_at_rest(data: Data, config: Config = None, as_json: AsJson = False) -> None:
     """Seal everything that the centre holds under a fresh key at rest, while it is served; the old key is destroyed.
 
     Servers that run read the fresh key by themselves. Every row is opened with it before the old key goes. An
     interrupted run goes on where it stopped when the same command is given again.
     """
-    from mpi.cli.rekey import run
+    from mpi.cli.rekey import run_at_rest
 
-    run(data, config, as_json=as_json)
+    run_at_rest(data, config, as_json=as_json)
+
+
+@rekey_app.command("gateway", epilog="Example: mpi rekey gateway --data data --config mpi.toml")
+def rekey_gateway(
+    data: Data,
+    config: Config = None,
+    end: Annotated[
+        bool, typer.Option("--end", help="Destroy the older gateway key, once no record that is held needs it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the gateway key for the key epoch that the facilities begin next.
+
+    What arrives under that epoch is re-keyed with it, what is held under the epochs before with the key before. With
+    --end the older key goes, after every record that is held was looked at.
+    """
+    from mpi.cli.rekey import run_gateway
+
+    run_gateway(data, config, end=end, as_json=as_json)
 
 
 @rules_app.command("check", epilog="Example: mpi rules check linkage_rules/th-v1.toml")

@@ -1,4 +1,4 @@
-"""`mpi rekey`: a new key at rest for everything that the centre holds, while it is served."""
+"""`mpi rekey`: new keys for what the centre holds and for what arrives, while it is served."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import typer
 
 from mpi.cli.progress import progress
-from mpi.config import StoreConfig, load_store_config
-from mpi.errors import ConfigInvalid, IndexCorrupt, InputRejected
+from mpi.config import StoreConfig, load_gateway_config, load_store_config
+from mpi.errors import ConfigInvalid, Conflict, IndexCorrupt, InputRejected
 
 
-def run(data: Path, config: Path | None, *, as_json: bool) -> None:
+def run_at_rest(data: Path, config: Path | None, *, as_json: bool) -> None:
     """Seal store and index anew under a fresh key at rest, verify that nothing needs the old one, and destroy that.
 
     Raises:
@@ -72,3 +72,52 @@ def _fresh_key(settings: StoreConfig) -> str:
             f'{{"epoch": {number + 1}, "secret": …}}] with 32 fresh random bytes in base64 as the second',
         )
     return keys.at_rest[-1].name
+
+
+def run_gateway(data: Path, config: Path | None, *, end: bool, as_json: bool) -> None:
+    """Make a gateway key for the key epochs that facilities begin next; or end the older of two, once nothing needs it.
+
+    Raises:
+        ConfigInvalid: the keys come from a command, where they are made by hand.
+        KeyRingUnusable: the key file cannot be read or written, or holds two gateway keys already.
+        Conflict: records still need the older key.
+        StoreUnusable: the database is gone.
+    """
+    from mpi.keyfiles import epoch_number
+    from mpi.server.bootstrap import GATEWAY, open_store
+    from mpi.service.gateway import needing_older
+    from mpi.service.keys import begin_gateway, end_gateway, read_service_keys
+
+    settings, epochs = load_gateway_config(data, config)
+    if settings.service_key_command:
+        raise ConfigInvalid("service_key_command", "prints the keys: add a gateway key there, or take the older away")
+    with open_store(settings) as store:
+        if end:
+            keys = read_service_keys(settings.service_key).gateway
+            with store.reading() as reading, progress("verifying", reading.count()[0], quiet=as_json) as shown:
+                needing = 0
+                for needs in needing_older(reading, keys):
+                    needing += needs
+                    shown.advance(1)
+            if needing:
+                raise Conflict(
+                    f"{needing} records are held under key epochs before {keys[-1].since}, which need the older "
+                    "gateway key: let their facilities end them with `mpi keys retire` and register once more"
+                )
+            kept = keys[-1:]
+        else:
+            begin_gateway(settings.service_key, 1 + max(map(epoch_number, epochs)))
+            kept = read_service_keys(settings.service_key).gateway
+        with store.rekeying(writes=True) as rekeying:
+            rekeying.note(GATEWAY, " ".join(key.name for key in kept))
+        if end:
+            end_gateway(settings.service_key)
+    since = kept[-1].since
+    if as_json:
+        typer.echo(json.dumps({"since": since, "gateway_keys": len(kept)}))
+    elif end:
+        typer.echo(f"{settings.service_key} holds one gateway key, for the key epochs from {since} on")
+    else:
+        typer.echo(f"what facilities encode under their key epoch {since} will be re-keyed with a fresh gateway key")
+        typer.echo("  copy the key file to every host of the centre; then facilities may begin that epoch with")
+        typer.echo("  `mpi keys rotate`, and its name goes into `key_epochs`")

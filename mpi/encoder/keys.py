@@ -33,6 +33,7 @@ from mpi.keyfiles import (
     PUBLIC,
     derive,
     epoch_name,
+    epoch_number,
     read_key_file,
     replace_key_files,
     secret_bytes,
@@ -173,11 +174,11 @@ def rotate(folder: Path, join: Path | None = None) -> KeyRing:
         raise KeyRingUnusable(folder, "is changing epochs already; end that with `mpi keys retire` first")
     if join is None:
         secret = secrets.token_bytes(KEY_BYTES)
-        fresh = Epoch(epoch_name(_number(ring.current) + 1, secret), secret)
+        fresh = Epoch(epoch_name(epoch_number(ring.current.name) + 1, secret), secret)
     else:
         theirs = _read_epochs(join / LINKAGE)
         fresh = theirs[-1]
-        if _number(fresh) != _number(ring.current) + 1 or theirs[0] != ring.current:
+        if epoch_number(fresh.name) != epoch_number(ring.current.name) + 1 or theirs[0] != ring.current:
             raise KeyRingUnusable(join, f"has epoch {fresh.name}, which does not follow {ring.current.name}")
     return _replace(folder, [*ring.epochs, fresh], ring.pointer_secret)
 
@@ -256,10 +257,6 @@ def _public(folder: Path, epochs: Sequence[Epoch]) -> tuple[Path, dict[str, obje
     return folder / EPOCHS, {"epochs": [epoch.name for epoch in epochs]}, PUBLIC
 
 
-def _number(epoch: Epoch) -> int:
-    return int(epoch.name.partition("-")[0])
-
-
 def _is_epoch_name(name: object) -> TypeGuard[str]:
     return isinstance(name, str) and _EPOCH_NAME.fullmatch(name) is not None
 
@@ -274,9 +271,9 @@ def _read_epochs(path: Path) -> list[Epoch]:
     for entry in entries:
         secret = secret_bytes(path, entry.get("secret"), KEY_BYTES)
         name = entry.get("name")
-        if not _is_epoch_name(name) or name != epoch_name(int(name.partition("-")[0]), secret):
+        if not _is_epoch_name(name) or name != epoch_name(epoch_number(name), secret):
             raise KeyRingUnusable(path, "an epoch's name does not fit its secret; the file was changed or damaged")
         epochs.append(Epoch(name, secret))
-    if any(_number(newer) != _number(older) + 1 for older, newer in pairwise(epochs)):
+    if any(epoch_number(newer.name) != epoch_number(older.name) + 1 for older, newer in pairwise(epochs)):
         raise KeyRingUnusable(path, "its epochs do not follow each other; the file was changed or damaged")
     return epochs

@@ -10,7 +10,7 @@ from mpi.at_rest import AtRest
 from mpi.audit.journal import Journal
 from mpi.audit.keys import open_journal_keys
 from mpi.config import ServerConfig, StoreConfig, read_password
-from mpi.errors import IndexCorrupt
+from mpi.errors import IndexCorrupt, StoreUnusable
 from mpi.index.lmdb_index import Index
 from mpi.index.projector import Follower, catch_up
 from mpi.rules import load_rules, rule_file
@@ -50,9 +50,30 @@ def open_store(config: StoreConfig) -> Iterator[Store]:
         password = None if config.database.password is None else read_password(config.database.password)
         store = open_postgres(config.database.url, password, at_rest, rules.stored_digest)
     try:
+        _check_gateway(store, config)
         yield store
     finally:
         store.close()
+
+
+GATEWAY = "gateway"
+"""Name of the setting that names the gateway keys that records were re-keyed with."""
+
+
+def _check_gateway(store: Store, config: StoreConfig) -> None:
+    """Refuse keys that are not those, or not all of those, that records were re-keyed with: they would match nobody."""
+    keys = service_keys(config.service_key, config.service_key_command).gateway
+    own = [key.name for key in keys]
+    with store.reading() as reading:
+        noted = reading.noted(GATEWAY).split()
+    if not noted:
+        with store.rekeying(writes=True) as rekeying:
+            rekeying.note(GATEWAY, " ".join(own))
+    elif not set(noted) <= set(own):
+        raise StoreUnusable(
+            "records were re-keyed with a gateway key that the centre's keys do not hold: the key file is another one, "
+            "or an older copy"
+        )
 
 
 def index_folder(config: StoreConfig) -> Path:
@@ -116,8 +137,8 @@ def application(config: ServerConfig, *, follows: bool = True, writes: bool = Tr
         writes: do what was put off and tell the figures, which one process does for all.
     """
     rules = load_rules(rule_file(config.store.rules))
-    secret = service_keys(config.store.service_key, config.store.service_key_command).gateway
-    gateway = Gateway(secret, rules, config.key_epochs)
+    keys = service_keys(config.store.service_key, config.store.service_key_command)
+    gateway = Gateway(keys.gateway, rules, config.key_epochs)
     matching = Matching(rules.profile, rules.model)
     policy = load_policy(config.policy)
     with opened(config.store) as (store, index):
@@ -144,7 +165,7 @@ def application(config: ServerConfig, *, follows: bool = True, writes: bool = Tr
                 questions=Questions(store, review),
                 consents=Consents(gateway, store, index, policy, rules.model.digest),
                 privacy=disclosure,
-                pseudonyms=Pseudonyms(secret, index),
+                pseudonyms=Pseudonyms(keys.pseudonyms, index),
                 clients=clients,
                 key_epochs=tuple(config.key_epochs),
                 rule_of=clients.rule_of,

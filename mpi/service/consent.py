@@ -79,9 +79,12 @@ class Consents:
 
     def listed(self, token: IdentifierToken, recorder: str | None) -> list[Consent]:
         """Say what holds under a number; only what one client brought, unless `recorder` is None."""
-        subject = self._gateway.identifier(_personal(token))
+        subjects = self._gateway.identifiers(_personal(token))
+        with self._index.reading() as reader:
+            subjects.sort(key=lambda subject: not reader.eids(subject))
         with self._store.reading() as reading:
-            return [each for each in reading.consents(subject) if recorder in (None, each.recorder)]
+            held = next((said for subject in subjects if (said := reading.consents(subject))), [])
+            return [each for each in held if recorder in (None, each.recorder)]
 
     def _say(
         self,
@@ -95,20 +98,22 @@ class Consents:
         sensitive: bool,
         reference: str,
     ) -> int:
-        subject = self._gateway.identifier(_personal(token))
+        subjects = self._gateway.identifiers(_personal(token))
         if network not in self._networks:
             known = ", ".join(sorted(self._networks))
             raise RecordRejected(Reason.REQUEST_INVALID, "network", f"is none of the policy's networks: {known}")
         _check_said(purposes, reference)
         said = [
-            Consent(subject, network, purpose, stance, once, sensitive, actor, reference)
+            Consent(subjects[0], network, purpose, stance, once, sensitive, actor, reference)
             for purpose in sorted(set(purposes))
         ]
         with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
-                subjects = {subject, *same_number(reader, subject)}
-            transaction.say([replace(each, subject=one) for each in said for one in sorted(subjects)])
+                # Of somebody without a record nobody can tell which gateway key their number's epoch belongs to.
+                meant = [each for each in subjects if reader.eids(each)] or subjects
+                alike = {one for each in meant for one in (each, *same_number(reader, each))}
+            transaction.say([replace(each, subject=one) for each in said for one in sorted(alike)])
             revision, changes = transaction.revision, transaction.changes_made
         project(self._index, changes)
         return revision
@@ -120,7 +125,7 @@ class Consents:
             RecordRejected: a phone, which is not a person's alone.
         """
         with self._index.reading() as reader:
-            members = [each for held in reader.held(admitted(self._gateway, key)) for each in held.members()]
+            members = [each for held in reader.held(admitted(self._gateway, reader, key)) for each in held.members()]
             return [
                 Carried(said, member.location.facility)
                 for member in members

@@ -66,7 +66,7 @@ class Disclosure:
             RecordRejected: a phone, which is not a person's alone.
         """
         with self._index.reading() as reader:
-            found, used = self._look(reader, admitted(self._gateway, key), asking, once=False)
+            found, used = self._look(reader, admitted(self._gateway, reader, key), asking, once=False)
         return None if used else found
 
     def locate_all(
@@ -82,7 +82,9 @@ class Disclosure:
         with self._index.reading() as reader:
             for key in keys:
                 try:
-                    found, used = self._look(reader, admitted(self._gateway, key), asking, once=False, as_stored=True)
+                    found, used = self._look(
+                        reader, admitted(self._gateway, reader, key), asking, once=False, as_stored=True
+                    )
                 except RecordRejected as rejected:
                     answers.append(rejected)
                 else:
@@ -100,7 +102,7 @@ class Disclosure:
         with self._store.transaction(Cause(asking.client, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
-                found, used = self._look(reader, admitted(self._gateway, key), asking)
+                found, used = self._look(reader, admitted(self._gateway, reader, key), asking)
             if used:
                 transaction.say([replace(each, stance=Stance.USED) for each in used])
             changes = transaction.changes_made
@@ -116,7 +118,7 @@ class Disclosure:
         with self._store.transaction(Cause(asking.client, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
-                found, _ = self._look(reader, admitted(self._gateway, key), asking)
+                found, _ = self._look(reader, admitted(self._gateway, reader, key), asking)
             eids = tuple(sorted(asking.weighed.eids))
             transaction.open_glass(Opening(0, None, asking.client, reason, eids, request))
         return found

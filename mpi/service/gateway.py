@@ -25,20 +25,34 @@ from mpi.errors import Reason, RecordRejected
 from mpi.keyfiles import Keyed, derive
 from mpi.linkage.rekeying import Rekeying
 from mpi.rules import Rules
+from mpi.service.keys import GatewayKey, gateway_key
 from mpi.store.packing import pack_record
+from mpi.store.reading import Reading
+
+
+class _Keys:
+    """Everything that is derived from one gateway key."""
+
+    def __init__(self, secret: bytes, rules: Rules) -> None:
+        self.tokens = {kind: Keyed(derive(secret, f"token/{kind.value}")) for kind in IdentifierKind}
+        self.content = Keyed(derive(secret, "content"))
+        self.local_id = Keyed(derive(secret, "token/local_id"))
+        self.buckets = {name: Keyed(derive(secret, f"bucket/{name}")) for name in rules.profile.channel_names()}
+        self.rekeying = Rekeying(secret, rules.profile.bits, rules.gateway)
 
 
 class Gateway:
-    """Admits records of one profile and known key epochs, re-keyed under a secret of the centre."""
+    """Admits records of one profile and known key epochs, re-keyed under a secret of the centre.
 
-    def __init__(self, secret: bytes, rules: Rules, epochs: Collection[str]) -> None:
-        self._profile = profile = rules.profile
-        self._epochs = frozenset(epochs)
-        self._tokens = {kind: Keyed(derive(secret, f"token/{kind.value}")) for kind in IdentifierKind}
-        self._content = Keyed(derive(secret, "content"))
-        self._local_id = Keyed(derive(secret, "token/local_id"))
-        self._buckets = {name: Keyed(derive(secret, f"bucket/{name}")) for name in profile.channel_names()}
-        self._rekeying = Rekeying(secret, profile.bits, rules.gateway)
+    Which one is a matter of the key epoch that a record was encoded under, so a secret of the centre goes when the
+    epochs of the facilities go that it belongs to. A look-up key does not say its epoch: it is tried under each.
+    """
+
+    def __init__(self, keys: Sequence[GatewayKey], rules: Rules, epochs: Collection[str]) -> None:
+        self._profile = rules.profile
+        every = {key: _Keys(key.secret, rules) for key in keys}
+        self._every = tuple(every.values())
+        self._by_epoch = {epoch: every[gateway_key(keys, epoch)] for epoch in epochs}
 
     def record(self, record: EncodedRecord) -> EncodedRecord:
         """Admit a record.
@@ -77,8 +91,9 @@ class Gateway:
 
     def local_ids(self, record: EncodedRecord) -> list[bytes]:
         """Re-keyed tokens of a record's local id: of its own key epoch, then of the one before."""
-        tokens = [record.local_id_token, *([record.earlier.local_id_token] if record.earlier else [])]
-        return [self._local_id_token(token) for token in tokens]
+        epochs = [each.key_epoch for each in record.encodings()]
+        named = zip(epochs, record.names(), strict=True)
+        return [self._by_epoch[epoch].local_id.digest(token) for epoch, (_, token) in named]
 
     def demographics(self, demographics: EncodedDemographics) -> EncodedDemographics:
         """Admit demographics; raises as `record` does."""
@@ -88,28 +103,25 @@ class Gateway:
     def content_digest(self, record: EncodedRecord) -> bytes:
         """Keyed digest of a record as it arrived, 32 bytes: equal for equal content, and nothing else is kept of it."""
         sealed_alike = replace(record, sealed_view=record.sealed_view[:SEALED_VIEW_HEADER_BYTES])
-        return self._content.digest(pack_record(sealed_alike))
+        return self._by_epoch[record.demographics.key_epoch].content.digest(pack_record(sealed_alike))
 
-    def identifier(self, token: IdentifierToken) -> IdentifierToken:
-        """Re-key the token of a number."""
-        return IdentifierToken(token.kind, self._tokens[token.kind].digest(token.value))
+    def identifiers(self, token: IdentifierToken) -> list[IdentifierToken]:
+        """What the token of a number may be after re-keying: one of them it is."""
+        return [IdentifierToken(token.kind, each.tokens[token.kind].digest(token.value)) for each in self._every]
 
-    def local_id(self, token: LocalIdToken) -> LocalIdToken:
-        """Re-key the token of a local id."""
-        return LocalIdToken(self._local_id_token(token.value))
-
-    def _local_id_token(self, value: bytes) -> bytes:
-        return self._local_id.digest(value)
+    def local_id_tokens(self, token: LocalIdToken) -> list[LocalIdToken]:
+        """What the token of a local id may be after re-keying: one of them it is."""
+        return [LocalIdToken(each.local_id.digest(token.value)) for each in self._every]
 
     def _admitted(self, record: EncodedRecord, encodings: Iterator[EncodedDemographics]) -> EncodedRecord:
         """Put a record together from its re-keyed encodings, which are the next ones."""
-        demographics, earlier = next(encodings), record.earlier
+        local_id, *earlier = self.local_ids(record)
         return EncodedRecord(
             record.facility,
-            self._local_id_token(record.local_id_token),
+            local_id,
             record.pointer,
-            demographics,
-            earlier and EarlierEncoding(self._local_id_token(earlier.local_id_token), next(encodings)),
+            next(encodings),
+            EarlierEncoding(earlier[0], next(encodings)) if earlier else None,
             record.sealed_view,
         )
 
@@ -122,8 +134,8 @@ class Gateway:
                 f"this index compares records of profile {profile.name}, digest {profile.digest.hex()[:12]}; "
                 "encode again with that file",
             )
-        if demographics.key_epoch not in self._epochs:
-            known = ", ".join(sorted(self._epochs)) or "none"
+        if demographics.key_epoch not in self._by_epoch:
+            known = ", ".join(sorted(self._by_epoch)) or "none"
             raise RecordRejected(
                 Reason.KEY_EPOCH_UNKNOWN, "demographics.key_epoch", f"this index accepts the key epochs: {known}"
             )
@@ -131,7 +143,7 @@ class Gateway:
         if any(token.kind not in kinds for token in demographics.tokens):
             raise RecordRejected(Reason.RECORD_MALFORMED, "demographics.tokens.kind", "not in the profile")
         for encoding in demographics.channels:
-            if encoding.channel not in self._buckets:
+            if encoding.channel not in self._every[0].buckets:
                 raise RecordRejected(Reason.RECORD_MALFORMED, "demographics.channels.channel", "not in the profile")
             if len(encoding.vector) * 8 != profile.bits:
                 raise RecordRejected(
@@ -142,12 +154,19 @@ class Gateway:
 
     def _rekeyed(self, those: Sequence[EncodedDemographics]) -> list[EncodedDemographics]:
         """Re-key encodings that were checked."""
+        found: dict[int, EncodedDemographics] = {}
+        for keys in self._every:
+            own = {at: each for at, each in enumerate(those) if self._by_epoch[each.key_epoch] is keys}
+            found.update(zip(own, self._rekeyed_with(keys, list(own.values())), strict=True))
+        return [found[at] for at in range(len(those))]
+
+    def _rekeyed_with(self, keys: _Keys, those: Sequence[EncodedDemographics]) -> list[EncodedDemographics]:
         sent = [each for demographics in those for each in demographics.channels]
         size = self._profile.bits // 8
         vectors = np.frombuffer(b"".join(each.vector for each in sent), np.uint8).reshape(-1, size)
-        moved = self._rekeying.vectors([e.channel for e in sent], [e.bucket for e in sent], vectors).tobytes()
+        moved = keys.rekeying.vectors([e.channel for e in sent], [e.bucket for e in sent], vectors).tobytes()
         channels = iter(
-            ChannelEncoding(each.channel, self._buckets[each.channel].digest(each.bucket), moved[at : at + size])
+            ChannelEncoding(each.channel, keys.buckets[each.channel].digest(each.bucket), moved[at : at + size])
             for each, at in zip(sent, range(0, len(moved), size), strict=True)
         )
         return [
@@ -155,8 +174,14 @@ class Gateway:
                 each.profile,
                 each.profile_digest,
                 each.key_epoch,
-                tuple(sorted(self.identifier(token) for token in each.tokens)),
+                tuple(sorted(IdentifierToken(t.kind, keys.tokens[t.kind].digest(t.value)) for t in each.tokens)),
                 tuple(islice(channels, len(each.channels))),
             )
             for each in those
         ]
+
+
+def needing_older(reading: Reading, keys: Sequence[GatewayKey]) -> Iterator[bool]:
+    """Say of every record that is held whether it carries an encoding that an older gateway key belongs to."""
+    for live in reading.records():
+        yield any(gateway_key(keys, each.key_epoch) is not keys[-1] for each in live.record.encodings())

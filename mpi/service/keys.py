@@ -1,4 +1,4 @@
-"""The centre's own secrets: one for the gateway, one for what lies at rest. Neither ever lies beside the data."""
+"""The centre's own secrets: for the gateway, for what lies at rest, and for ids. None ever lies beside the data."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from mpi.errors import ConfigInvalid, KeyRingUnusable
 from mpi.keyfiles import (
     KEY_BYTES,
     PRIVATE,
+    epoch_name,
+    epoch_number,
     read_key_file,
     replace_key_files,
     secret_bytes,
@@ -30,15 +32,38 @@ _COMMAND = "service_key_command"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ServiceKeys:
-    """Secrets of the centre, 32 bytes each.
+class GatewayKey:
+    """What arrives is re-keyed with this secret of 32 bytes, from a key epoch of the facilities on.
 
     Attributes:
-        gateway: what arrives is re-keyed with it.
+        since: number of that epoch.
+        secret: the secret.
+    """
+
+    since: int
+    secret: bytes
+
+    @property
+    def name(self) -> str:
+        """Its number and a fingerprint."""
+        return epoch_name(self.since, self.secret)
+
+    def __repr__(self) -> str:
+        return f"GatewayKey({self.since})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ServiceKeys:
+    """Secrets of the centre.
+
+    Attributes:
+        gateway: what arrives is re-keyed with them, by the key epoch that it was encoded under.
+        pseudonyms: 32 bytes that make the ids that clients see.
         at_rest: store and index are sealed with them, from the oldest epoch on; two while the epoch is being changed.
     """
 
-    gateway: bytes
+    gateway: tuple[GatewayKey, ...]
+    pseudonyms: bytes
     at_rest: tuple[RestKey, ...]
 
     def __repr__(self) -> str:
@@ -81,7 +106,7 @@ def _printed(command: Sequence[str]) -> ServiceKeys:
         content = json.loads(said)
         return _keys_of(Path(command[0]), content if isinstance(content, dict) else {})
     except (ValueError, RecursionError, KeyRingUnusable):
-        problem = 'does not print an object with "gateway" and "at_rest" as the key file holds them'
+        problem = 'does not print an object with "gateway", "pseudonyms" and "at_rest" as a key file holds them'
         raise ConfigInvalid(_COMMAND, problem) from None
 
 
@@ -93,8 +118,8 @@ def open_service_keys(path: Path) -> ServiceKeys:
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        at_rest = [RestKey(1, secrets.token_bytes(KEY_BYTES))]
-        write_key_file(path, _content(ServiceKeys(secrets.token_bytes(KEY_BYTES), tuple(at_rest))))
+        gateway, pseudonyms, at_rest = (secrets.token_bytes(KEY_BYTES) for _ in range(3))
+        write_key_file(path, _content(ServiceKeys((GatewayKey(1, gateway),), pseudonyms, (RestKey(1, at_rest),))))
     return read_service_keys(path)
 
 
@@ -132,26 +157,60 @@ def end_at_rest(path: Path, name: str) -> None:
         replace_key_files([(path, _content(replace(keys, at_rest=kept)), PRIVATE)])
 
 
+def begin_gateway(path: Path, since: int) -> None:
+    """Make a gateway key for the facilities' key epochs from a number on, unless an interrupted run has made it.
+
+    Raises:
+        KeyRingUnusable: the file is missing, damaged or open to others, or cannot be written; or an older epoch's key
+            has to end first.
+    """
+    keys = read_service_keys(path)
+    if keys.gateway[-1].since == since:
+        return
+    if len(keys.gateway) == MOST_EPOCHS or keys.gateway[-1].since > since:
+        raise KeyRingUnusable(path, f"holds a gateway key for epochs from {keys.gateway[-1].since} on already")
+    fresh = GatewayKey(since, secrets.token_bytes(KEY_BYTES))
+    replace_key_files([(path, _content(replace(keys, gateway=(*keys.gateway, fresh))), PRIVATE)])
+
+
+def end_gateway(path: Path) -> None:
+    """Destroy the gateway keys before the newest; raises as `begin_gateway` does."""
+    keys = read_service_keys(path)
+    if len(keys.gateway) > 1:
+        replace_key_files([(path, _content(replace(keys, gateway=keys.gateway[-1:])), PRIVATE)])
+
+
+def gateway_key(keys: Sequence[GatewayKey], epoch: str) -> GatewayKey:
+    """The gateway key that belongs to a key epoch of the facilities, such as "2-5f2c90aa"."""
+    held = [key for key in keys if key.since <= epoch_number(epoch)]
+    return held[-1] if held else keys[0]
+
+
 def _keys_of(path: Path, content: dict[str, Any]) -> ServiceKeys:
-    return ServiceKeys(secret_bytes(path, content.get("gateway"), KEY_BYTES), _at_rest(path, content.get("at_rest")))
+    return ServiceKeys(
+        tuple(GatewayKey(*pair) for pair in _numbered(path, content, "gateway", "since")),
+        secret_bytes(path, content.get("pseudonyms"), KEY_BYTES),
+        tuple(RestKey(*pair) for pair in _numbered(path, content, "at_rest", "epoch")),
+    )
 
 
-def _at_rest(path: Path, entries: Any) -> tuple[RestKey, ...]:
-    if isinstance(entries, str):  # the one key of a file from before keys had epochs
-        return (RestKey(1, secret_bytes(path, entries, KEY_BYTES)),)
+def _numbered(path: Path, content: dict[str, Any], name: str, counted: str) -> list[tuple[int, bytes]]:
+    """Read a list of secrets with rising numbers."""
+    entries = content.get(name)
     if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_EPOCHS:
-        raise KeyRingUnusable(path, f"holds no keys at rest, or more than {MOST_EPOCHS}")
-    keys: list[RestKey] = []
+        raise KeyRingUnusable(path, f"{name} is not a list of one or {MOST_EPOCHS} keys")
+    found: list[tuple[int, bytes]] = []
     for entry in entries:
-        number, text = (entry.get("epoch"), entry.get("secret")) if isinstance(entry, dict) else (None, None)
-        if not isinstance(number, int) or number < 1 or (keys and number != keys[-1].number + 1):
-            raise KeyRingUnusable(path, "its keys at rest do not follow each other by their epochs")
-        keys.append(RestKey(number, secret_bytes(path, text, KEY_BYTES)))
-    return tuple(keys)
+        number, text = (entry.get(counted), entry.get("secret")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(number, int) or number < 1 or (found and number <= found[-1][0]):
+            raise KeyRingUnusable(path, f"the keys of {name} do not follow each other by the number {counted}")
+        found.append((number, secret_bytes(path, text, KEY_BYTES)))
+    return found
 
 
 def _content(keys: ServiceKeys) -> dict[str, Any]:
     return {
-        "gateway": secret_text(keys.gateway),
+        "gateway": [{"since": key.since, "secret": secret_text(key.secret)} for key in keys.gateway],
+        "pseudonyms": secret_text(keys.pseudonyms),
         "at_rest": [{"epoch": key.number, "secret": secret_text(key.secret)} for key in keys.at_rest],
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocateKey
+from collections.abc import Sequence
+
+from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Identity
 from mpi.errors import Reason, RecordRejected
-from mpi.index.lmdb_index import Index
+from mpi.index.lmdb_index import Index, IndexReader
 from mpi.service.gateway import Gateway
 
 
@@ -23,7 +25,7 @@ class Locator:
             RecordRejected: a phone, which is not a person's alone.
         """
         with self._index.reading() as reader:
-            return reader.locate(admitted(self._gateway, key))
+            return reader.locate(admitted(self._gateway, reader, key))
 
     def revision(self) -> int:
         """Revision of the store that the index stands at."""
@@ -31,7 +33,7 @@ class Locator:
             return reader.revision()
 
 
-def admitted(gateway: Gateway, key: LocateKey) -> LocateKey:
+def admitted(gateway: Gateway, reader: IndexReader, key: LocateKey) -> LocateKey:
     """Re-key a look-up key as it arrived.
 
     Raises:
@@ -39,9 +41,14 @@ def admitted(gateway: Gateway, key: LocateKey) -> LocateKey:
     """
     if isinstance(key, EnterpriseId):
         return key
-    if isinstance(key, IdentifierToken):
-        if key.kind is IdentifierKind.PHONE:
-            # Families share phones: who asks by phone would learn of people whom nobody asked about.
-            raise RecordRejected(Reason.REQUEST_INVALID, "key.identifier.kind", "a phone names no single person")
-        return gateway.identifier(key)
-    return gateway.local_id(key)
+    found: Sequence[IdentifierToken | LocalIdToken]
+    if isinstance(key, LocalIdToken):
+        found = gateway.local_id_tokens(key)
+    elif key.kind is IdentifierKind.PHONE:
+        # Families share phones: who asks by phone would learn of people whom nobody asked about.
+        raise RecordRejected(Reason.REQUEST_INVALID, "key.identifier.kind", "a phone names no single person")
+    else:
+        found = gateway.identifiers(key)
+    if len(found) == 1:
+        return found[0]
+    return next((each for each in found if reader.eids(each)), found[0])

@@ -141,10 +141,10 @@ class Registry:
         Raises:
             StoreUnusable: nothing was changed.
         """
-        name = facility, self._gateway.local_id(local_id).value
+        names = [(facility, each.value) for each in self._gateway.local_id_tokens(local_id)]
         with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
-            held = transaction.find([name]).get(name)
+            held = next(iter(transaction.find(names).values()), None)
             if held is None or not (held.eid or erase):
                 return False, transaction.revision
             grouping = transaction.grouping([], [held.number])

@@ -84,8 +84,8 @@ class Rekeying(Reading):
         """Let everything that is written from now on be sealed with the newer key."""
         held = self.noted(AT_REST)
         if held == older:
-            self._note(AT_REST, f"{older} {newer}")
-            self._note(BEGUN, "0 ")
+            self.note(AT_REST, f"{older} {newer}")
+            self.note(BEGUN, "0 ")
         elif held != f"{older} {newer}":
             raise StoreUnusable(f"the store is sealed under {held}, not under {older}")
 
@@ -93,7 +93,7 @@ class Rekeying(Reading):
         """Need the older key no longer."""
         if self.noted(AT_REST) != f"{older} {newer}":
             raise StoreUnusable("somebody else changed the keys at rest meanwhile")
-        self._note(AT_REST, newer)
+        self.note(AT_REST, newer)
         self._connection.execute(delete(schema.setting).where(schema.setting.c.name == BEGUN))
 
     def position(self, step: int) -> str:
@@ -112,11 +112,11 @@ class Rekeying(Reading):
         table, work = _STEPS[step]
         rows = self._after(table, at)
         if not rows:
-            self._note(BEGUN, f"{step + 1} ")
+            self.note(BEGUN, f"{step + 1} ")
             return _DONE, 0
         work(self, rows)
         at = _position(rows)
-        self._note(BEGUN, f"{step} {at}")
+        self.note(BEGUN, f"{step} {at}")
         return at, len(rows)
 
     def verified(self) -> Iterator[int]:
@@ -238,7 +238,8 @@ class Rekeying(Reading):
                 [{"at_key": row["at"], **{f"new_{name}": row[name] for name in values}} for row in rows],
             )
 
-    def _note(self, name: str, value: str) -> None:
+    def note(self, name: str, value: str) -> None:
+        """Keep a fact about the database."""
         table = schema.setting
         self._connection.execute(delete(table).where(table.c.name == name))
         self._connection.execute(insert(table), {"name": name, "value": value})

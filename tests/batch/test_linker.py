@@ -29,7 +29,7 @@ from mpi.linkage.fellegi_sunter import Features, Score, weigh
 from mpi.linkage.scoring import MISSING
 from mpi.rules import Rules
 from mpi.service.gateway import Gateway
-from tests.building import GATEWAY_SECRET, TODAY, encoded, raw, th_v1
+from tests.building import GATEWAY_KEYS, GATEWAY_SECRET, TODAY, encoded, raw, th_v1
 
 PERSONS = 250
 
@@ -59,7 +59,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def records(files: list[Path], rules: Rules) -> list[EncodedRecord]:
     """The records as the index holds them."""
-    gateway = Gateway(GATEWAY_SECRET, rules, read_header(files[0]).key_epochs)
+    gateway = Gateway(GATEWAY_KEYS, rules, read_header(files[0]).key_epochs)
     return [gateway.record(record) for path in files for batch in read_numbered(path) for _, record in batch]
 
 

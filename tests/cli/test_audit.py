@@ -62,7 +62,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     (folder / "mpi.toml").write_text('service_key = "secret/service.json"\n')
     with served(folder, certificates(tmp_path_factory.mktemp("certs"))) as at:
         (one,), (other,) = at.records("10661", SOMCHAI), at.records("11111", MALEE)
-        pseudonyms = Pseudonyms(read_service_keys(folder / "secret" / "service.json").gateway, None)
+        pseudonyms = Pseudonyms(read_service_keys(folder / "secret" / "service.json").pseudonyms, None)
         at.facility.register(one)
         at.other.register(other)
         ours, theirs = at.eid_of(one), at.eid_of(other)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +16,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mpi.cli.main import app
-from mpi.client import PurposeOfUse
+from mpi.client import Client, PurposeOfUse
 from mpi.domain.identifiers import LocalIdToken
-from mpi.encoder.keys import load_key_ring
-from mpi.errors import ConfigInvalid, InputRejected, KeyRingUnusable, StoreUnusable
+from mpi.encoder.keys import load_key_ring, retire, rotate
+from mpi.errors import ConfigInvalid, Conflict, InputRejected, KeyRingUnusable, StoreUnusable
 from mpi.service.keys import begin_at_rest, end_at_rest, open_service_keys, read_service_keys
 from mpi.testing import TestCentre, running_centre
 from tests.building import encoded, raw
@@ -25,7 +29,7 @@ PERSONS = 60
 
 def rekey(folder: Path) -> Result:
     return CliRunner().invoke(
-        app, ["rekey", "--data", str(folder / "data"), "--config", str(folder / "mpi.toml"), "--json"]
+        app, ["rekey", "at-rest", "--data", str(folder / "data"), "--config", str(folder / "mpi.toml"), "--json"]
     )
 
 
@@ -33,9 +37,12 @@ def mpi(folder: Path, *words: str) -> Result:
     return CliRunner().invoke(app, [*words, "--data", str(folder / "data"), "--config", str(folder / "mpi.toml")])
 
 
+def rows(family: str) -> list[Any]:
+    return [raw(f"นาย{name} {family}", str(number), birth_date="15/03/2525", sex="1") for number, name in NAMES]
+
+
 def records(centre: TestCentre, family: str) -> list[Any]:
-    rows = [raw(f"นาย{name} {family}", str(number), birth_date="15/03/2525", sex="1") for number, name in NAMES]
-    return encoded(load_key_ring(centre.keys), "10661", *rows)
+    return encoded(load_key_ring(centre.keys), "10661", *rows(family))
 
 
 NAMES = list(enumerate(["สมชาย", "สมหญิง", "วิชัย", "ประเสริฐ", "มานะ", "ชูใจ", "ปิติ", "วีระ"], 1))
@@ -145,7 +152,7 @@ def test_keys_from_a_command_are_made_by_hand(tmp_path: Path) -> None:
     assert isinstance(one.exception, ConfigInvalid)
     assert '"epoch": 2' in one.exception.message
     newer = begin_at_rest(path)
-    done = mpi(tmp_path, "rekey")
+    done = mpi(tmp_path, "rekey", "at-rest")
     assert done.exit_code == 0, done.exception
     assert f"the key of {newer.name} alone" in done.stdout
     end_at_rest(path, newer.name)
@@ -161,7 +168,7 @@ def test_keys_from_a_command_are_made_by_hand(tmp_path: Path) -> None:
         [{"epoch": 0, "secret": "k"}],
         [{"epoch": 1}],
         [{"epoch": "1", "secret": "k"}],
-        [{"epoch": 1, "secret": "k"}, {"epoch": 3, "secret": "k"}],
+        [{"epoch": 2, "secret": "k"}, {"epoch": 2, "secret": "k"}],
         [{"epoch": 2, "secret": "k"}, {"epoch": 1, "secret": "k"}],
         [{"epoch": each, "secret": "k"} for each in (1, 2, 3)],
     ],
@@ -171,7 +178,8 @@ def test_a_damaged_key_file_is_refused(tmp_path: Path, entries: Any) -> None:
     path = tmp_path / "service.json"
     open_service_keys(path)
     good = base64.b64encode(bytes(32)).decode()
-    text = json.dumps({"gateway": good, "at_rest": entries}).replace('"k"', f'"{good}"')
+    whole = {"gateway": [{"since": 1, "secret": good}], "pseudonyms": good, "at_rest": entries}
+    text = json.dumps(whole).replace('"k"', f'"{good}"')
     path.write_text(text, encoding="utf-8")
     with pytest.raises(KeyRingUnusable):
         read_service_keys(path)
@@ -186,3 +194,61 @@ def test_another_key_file_is_named_as_such(tmp_path: Path) -> None:
     refused = mpi(tmp_path, "index", "verify")
     assert isinstance(refused.exception, StoreUnusable)
     assert "do not hold" in refused.exception.message
+
+
+def test_a_gateway_key_for_the_next_epoch_and_the_end_of_the_older(tmp_path: Path) -> None:
+    """Made before facilities begin the epoch, ended when no record needs the older one; copies that lack it are told."""
+    with running_centre(tmp_path, facilities=["10661"]) as centre, centre.client("facility-10661") as facility:
+        for record in records(centre, "ใจดี"):
+            facility.register(record)
+    key_file, keys = tmp_path / "centre-keys" / "service.json", tmp_path / "keys"
+    copy = key_file.read_bytes()
+    for _ in range(2):  # done again it changes nothing
+        made = mpi(tmp_path, "rekey", "gateway", "--json")
+        assert made.exit_code == 0, made.exception
+        assert json.loads(made.stdout) == {"since": 2, "gateway_keys": 2}
+    whole = key_file.read_bytes()
+    key_file.write_bytes(copy)
+    refused = mpi(tmp_path, "index", "verify")
+    assert isinstance(refused.exception, StoreUnusable)
+    assert "older copy" in refused.exception.message
+    key_file.write_bytes(whole)
+    needed = mpi(tmp_path, "rekey", "gateway", "--end")
+    assert isinstance(needed.exception, Conflict)
+    assert f"{len(NAMES)} records" in needed.exception.message
+    rotate(keys)
+    for command in (None, retire):
+        if command:
+            command(keys)
+        with (
+            restarted(tmp_path) as address,
+            Client(address=address, certificates=tmp_path / "certs/facility-10661") as at,
+        ):
+            for record in encoded(load_key_ring(keys), "10661", *rows("ใจดี")):
+                at.register(record)
+    ended = mpi(tmp_path, "rekey", "gateway", "--end")
+    assert ended.exit_code == 0, ended.exception
+    assert [key.since for key in read_service_keys(key_file).gateway] == [2]
+    assert mpi(tmp_path, "index", "verify").exit_code == 0
+
+
+@contextmanager
+def restarted(folder: Path) -> Iterator[str]:
+    """Serve the centre of a folder again."""
+    command = [
+        sys.executable,
+        "-m",
+        "mpi",
+        "serve",
+        "--data",
+        str(folder / "data"),
+        "--config",
+        str(folder / "mpi.toml"),
+    ]
+    with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            yield json.loads(server.stdout.readline())["listening"]
+        finally:
+            server.terminate()
+            server.wait(30)

@@ -29,7 +29,7 @@ from mpi.service.registration import BUCKET_CAP, Registry
 from mpi.service.review import Review
 from mpi.service.stewardship import Stewardship
 from mpi.store.sql import Store, open_postgres, open_sqlite
-from tests.building import AT_REST, GATEWAY_SECRET, encoded, raw, th_v1
+from tests.building import AT_REST, GATEWAY_KEYS, encoded, raw, th_v1
 
 ACTOR = "urn:mpi:facility:10661"
 STEWARD = "urn:mpi:steward:somsri"
@@ -54,7 +54,7 @@ class Parts:
 def joined(store: Store, folder: Path, epochs: tuple[str, ...], bucket_cap: int = BUCKET_CAP) -> Iterator[Parts]:
     """Join the parts over a store; the index lies in `folder`. Closes both."""
     rules = th_v1()
-    gateway, matching = Gateway(GATEWAY_SECRET, rules, epochs), Matching(rules.profile, rules.model)
+    gateway, matching = Gateway(GATEWAY_KEYS, rules, epochs), Matching(rules.profile, rules.model)
     index = Index(folder, AT_REST)
     try:
         catch_up(index, store)

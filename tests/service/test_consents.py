@@ -63,9 +63,9 @@ def test_what_is_said_later_replaces_what_was_said(tmp_path, backend):
             ("consent", 1),
             ("consent", 1),
         ]
-        assert at.gateway.identifier(TOKEN) == log[0].event.consents[0].subject
+        assert at.gateway.identifiers(TOKEN)[0] == log[0].event.consents[0].subject
         with at.index.reading() as reader:
-            held = reader.said(at.gateway.identifier(TOKEN))
+            held = reader.said(at.gateway.identifiers(TOKEN)[0])
         assert held == consents.listed(TOKEN, None)
 
 
@@ -83,7 +83,7 @@ def test_an_index_that_follows_or_is_made_anew_holds_the_same(tmp_path):
         rebuild(tmp_path / "index", AT_REST, at.store)
         assert verify(at.index, at.store) == []
         with at.index.reading() as reader:
-            assert len(reader.said(at.gateway.identifier(TOKEN))) == 2
+            assert len(reader.said(at.gateway.identifiers(TOKEN)[0])) == 2
         # A row that was taken away is missed.
         with at.index.writing() as writer:
             (key, _) = next(iter(writer.rows("consents")))
@@ -95,7 +95,7 @@ def test_nothing_that_was_said_lies_in_clear(tmp_path):
     """Neither the token, as it came or re-keyed, nor the words of a consent are in any file."""
     with centre(tmp_path) as (at, consents):
         consents.give(TOKEN, "mor-prom", [TREAT], ACTOR, reference="planted-reference")
-        stored = at.gateway.identifier(TOKEN).value
+        stored = at.gateway.identifiers(TOKEN)[0].value
     files = [path for path in tmp_path.rglob("*") if path.is_file() and "keys" not in path.parts]
     assert len(files) >= 2
     for path in files:

@@ -10,11 +10,16 @@ import pytest
 
 from mpi.domain.identifiers import IdentifierKind, LocalIdToken
 from mpi.domain.identity import Decision, Registration
+from mpi.domain.purpose import PurposeOfUse
 from mpi.encoder.keys import KeyRing, load_key_ring, new_key_ring, rotate
 from mpi.encoder.tokens import Tokeniser
 from mpi.errors import Reason, RecordRejected
 from mpi.index.projector import verify
-from tests.building import ACTOR, Centre, centre, encoded, raw
+from mpi.service.consent import Consents
+from mpi.service.gateway import Gateway, needing_older
+from mpi.service.keys import GatewayKey
+from mpi.service.policy import load_policy
+from tests.building import ACTOR, GATEWAY_KEYS, Centre, centre, encoded, raw
 
 SOMCHAI = {"birth_date": "15/03/2525", "sex": "1", "national_id": "1103702488992"}
 NAMESAKE = {"birth_date": "15/03/2525", "sex": "1", "national_id": "3100600123450"}
@@ -29,9 +34,12 @@ def rings(tmp_path: Path) -> tuple[KeyRing, KeyRing, KeyRing]:
     return before, amid, KeyRing((amid.current,), amid.pointer_secret)
 
 
-@pytest.fixture
-def at(tmp_path: Path, rings: tuple[KeyRing, KeyRing, KeyRing]) -> Iterator[Centre]:
-    with centre(tmp_path, tuple(epoch.name for epoch in rings[1].epochs)) as opened:
+OF_EACH_EPOCH = (*GATEWAY_KEYS, GatewayKey(2, bytes(range(64, 96))))
+
+
+@pytest.fixture(params=[GATEWAY_KEYS, OF_EACH_EPOCH], ids=["one-gateway-key", "a-gateway-key-of-each-epoch"])
+def at(request, tmp_path: Path, rings: tuple[KeyRing, KeyRing, KeyRing]) -> Iterator[Centre]:
+    with centre(tmp_path, tuple(epoch.name for epoch in rings[1].epochs), request.param) as opened:
         yield opened
 
 
@@ -122,3 +130,50 @@ def test_an_earlier_encoding_of_the_same_epoch_is_refused(at, rings):
     outcomes, _ = at.registry.register([twice, unknown], ACTOR)
     reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, RecordRejected)]
     assert reasons == [Reason.RECORD_MALFORMED, Reason.KEY_EPOCH_UNKNOWN]
+
+
+def test_the_gateway_key_of_an_epoch_goes_with_it(tmp_path, rings):
+    """Once every record is held under the new epoch alone nothing needs the older gateway key."""
+    before, amid, after = rings
+    names = tuple(epoch.name for epoch in amid.epochs)
+    needed = []
+    with centre(tmp_path, names, OF_EACH_EPOCH) as at:
+        for ring in rings:
+            register(at, ring, "10661", "1", **SOMCHAI)
+            register(at, ring, "10662", "2", **NAMESAKE)
+            with at.store.reading() as reading:
+                needed.append(list(needing_older(reading, OF_EACH_EPOCH)))
+    assert needed == [[True, True], [True, True], [False, False]]
+    with centre(tmp_path, names[1:], OF_EACH_EPOCH[1:]) as at:
+        assert found(at, after) == [{"10661"}]
+        assert found(at, before) == []
+        assert register(at, after, "10661", "1", **SOMCHAI).unchanged
+        refused = at.registry.register(encoded(before, "10661", raw("นายสมชาย ใจดี", "1", **SOMCHAI)), ACTOR)[0]
+        assert isinstance(refused[0], RecordRejected)
+
+
+def test_vectors_and_tokens_of_two_epochs_have_no_gateway_key_in_common(at, rings):
+    """Each encoding of a record is re-keyed with the key of its own epoch."""
+    (record,) = encoded(rings[1], "10661", raw("นายสมชาย ใจดี", "1", **SOMCHAI))
+    own = [at.gateway.demographics(each) for each in record.encodings()]
+    other = Gateway(GATEWAY_KEYS, at.rules, [each.key_epoch for each in own])
+    same = [other.demographics(each) for each in record.encodings()]
+    alone = len(at.gateway.identifiers(record.demographics.tokens[0])) == 1
+    assert (own[0] == same[0]) is alone
+    assert own[1] == same[1]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_consent_before_the_first_visit_holds_under_every_gateway_key(at, rings, number):
+    """Nobody can tell the epoch of a token without records; what was said is found when the record comes."""
+    ring = rings[number]
+    token = Tokeniser(ring.current).identifier(IdentifierKind.NATIONAL_ID, SOMCHAI["national_id"])
+    consents = Consents(at.gateway, at.store, at.index, load_policy(), "rules")
+    consents.give(token, "health-link", [PurposeOfUse.TREAT], "urn:mpi:exchange:cdes")
+    assert len(consents.listed(token, None)) == 1
+    register(at, ring, "10661", "1", **SOMCHAI)
+    consents.withdraw(token, "health-link", [PurposeOfUse.TREAT], "urn:mpi:exchange:cdes")
+    (listed,) = consents.listed(token, None)
+    with at.index.reading() as reader:
+        (held,) = reader.held(at.gateway.identifiers(token)[-1] if number else at.gateway.identifiers(token)[0])
+        assert [each.stance for each in reader.consents(held.members())].count(listed.stance) >= 1

@@ -14,10 +14,16 @@ from mpi.config import StoreConfig, load_store_config
 from mpi.errors import ConfigInvalid, KeyRingUnusable
 from mpi.server.bootstrap import opened
 from mpi.service import keys
-from mpi.service.keys import ServiceKeys, service_keys
+from mpi.service.keys import GatewayKey, ServiceKeys, service_keys
 
-GATEWAY, AT_REST = bytes(range(32)), bytes(range(32, 64))
-GOOD = json.dumps({name: base64.b64encode(key).decode() for name, key in (("gateway", GATEWAY), ("at_rest", AT_REST))})
+KEYS = ServiceKeys((GatewayKey(1, bytes(range(32))),), bytes(range(64, 96)), (RestKey(1, bytes(range(32, 64))),))
+GOOD = json.dumps(
+    {
+        "gateway": [{"since": 1, "secret": base64.b64encode(KEYS.gateway[0].secret).decode()}],
+        "pseudonyms": base64.b64encode(KEYS.pseudonyms).decode(),
+        "at_rest": [{"epoch": 1, "secret": base64.b64encode(KEYS.at_rest[0].secret).decode()}],
+    }
+)
 
 
 def printing(text: str, after: str = "") -> tuple[str, ...]:
@@ -35,7 +41,7 @@ def kept(settings: StoreConfig, *, make: bool = True) -> ServiceKeys:
 def test_a_command_prints_the_keys_and_no_file_is_made(tmp_path):
     """A store that is made with them opens with them again, and with nothing else."""
     settings = config(tmp_path, *printing(GOOD))
-    assert kept(settings) == ServiceKeys(GATEWAY, (RestKey(1, AT_REST),))
+    assert kept(settings) == KEYS
     with opened(settings) as (store, _):
         assert store.head() == 0
     assert not (tmp_path / "secret").exists()
@@ -50,7 +56,7 @@ def test_a_command_prints_the_keys_and_no_file_is_made(tmp_path):
         (printing(""), "does not print"),
         (printing("[]"), "does not print"),
         (printing(GOOD[:40]), "does not print"),
-        (printing('{"gateway": "c2hvcnQ=", "at_rest": "c2hvcnQ="}'), "does not print"),
+        (printing(GOOD.replace("AAECAw", "")), "does not print"),
         (printing(GOOD, "time.sleep(30)"), "did not end within"),
     ],
 )
@@ -60,7 +66,7 @@ def test_a_command_that_fails_is_told_without_what_it_said(tmp_path, monkeypatch
     with pytest.raises(ConfigInvalid, match=told) as caught:
         kept(config(tmp_path, *command))
     assert "service_key_command" in caught.value.message
-    assert not any(part in caught.value.message for part in (GOOD[13:30], "c2hvcnQ"))
+    assert not any(part in caught.value.message for part in (GOOD[40:60], "c2hvcnQ"))
 
 
 def test_without_a_command_the_file_is_read_and_made_when_wanted(tmp_path):
