@@ -54,7 +54,7 @@ def run(
         InputRejected: a file or the rule file is unusable, or an output cannot be written.
     """
     loaded = load_rules(rule_file(rules))
-    rings = [load_key_ring(folder).pointer_secret for folder in keys]
+    rings = [secret for folder in keys for secret in load_key_ring(folder).pointer_secrets]
     secret = NO_SECRET if service_key is None else _gateway_secret(service_key, files)
     begun = time.monotonic()
     with progress("linking", None, quiet=as_json) as shown, population(files, loaded, shown.step, secret) as held:

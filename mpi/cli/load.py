@@ -164,7 +164,7 @@ def run(
     store_config, epochs = load_gateway_config(data, config)
     rules = load_rules(rule_file(store_config.rules))
     total = _check_files(files, rules, epochs)
-    rings = [load_key_ring(folder).pointer_secret for folder in keys]
+    rings = [secret for folder in keys for secret in load_key_ring(folder).pointer_secrets]
     with progress("reading clusters", total, quiet=as_json) as shown:
         read = read_clusters(clusters, files, rings, total, shown)
         done = Imported(total, identities=int(read.begins.sum()), request=read.name)

@@ -132,7 +132,7 @@ def _local_id(location: Location, ring: KeyRing | None) -> str | None:
     if ring is None:
         return None
     try:
-        return PointerBox(ring.pointer_secret, location.facility).open(location.pointer)
+        return PointerBox(ring.pointer_secret, location.facility, ring.earlier_pointer_secret).open(location.pointer)
     except InputRejected:
         return None
 

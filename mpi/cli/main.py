@@ -189,6 +189,27 @@ def keys_retire(keys: Keys) -> None:
     typer.echo(f"{keys}: key epoch {retire(keys).current.name}")
 
 
+@keys_app.command("pointers", epilog="Example: mpi keys pointers --keys keys/10661")
+def keys_pointers(
+    keys: Keys,
+    end: Annotated[
+        bool, typer.Option("--end", help="Delete the earlier pointer key, once every record was registered again.")
+    ] = False,
+) -> None:
+    """Make a fresh pointer key, as after a theft: pointers made from now on are opened by nobody else.
+
+    The earlier key opens the pointers that are still in the index until it is deleted with --end.
+    """
+    from mpi.encoder.keys import end_pointers, renew_pointers
+
+    if end:
+        end_pointers(keys)
+        typer.echo(f"{keys}: pointers open with the newest key alone")
+    else:
+        renew_pointers(keys)
+        typer.echo(f"{keys}: a fresh pointer key; encode and register every record again, then end the earlier one")
+
+
 @keys_app.command("export", epilog="Example: mpi keys export --keys keys/10661 --out cdes-lookup.json")
 def keys_export(
     keys: Keys,

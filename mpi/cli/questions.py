@@ -142,7 +142,8 @@ def _opened(asked: list[AskedQuestion], keys: Path, facility: str) -> dict[int, 
     from mpi.encoder.keys import load_key_ring
     from mpi.encoder.tokens import PointerBox
 
-    box = PointerBox(load_key_ring(keys).pointer_secret, facility)
+    ring = load_key_ring(keys)
+    box = PointerBox(ring.pointer_secret, facility, ring.earlier_pointer_secret)
     found = {}
     for each in asked:
         try:

@@ -11,7 +11,8 @@ no other: `export_lookup_keys` writes those that numbers are looked up with. An 
 its secret: two rings with different secrets can never be taken for one.
 
 An epoch is changed in a window: `rotate` begins a new epoch beside the old one, records are encoded under both until
-every facility has the new one, and `retire` ends the old one. Pointers are this facility's own affair and stay.
+every facility has the new one, and `retire` ends the old one. Pointers are this facility's own affair and stay, until
+`renew_pointers` makes a fresh secret for them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, TypeGuard
@@ -102,10 +103,22 @@ class LookupKeys:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class KeyRing:
-    """The keys of one facility: epochs from the oldest to the newest, and its own pointer secret."""
+    """The keys of one facility.
+
+    Attributes:
+        epochs: from the oldest to the newest.
+        pointer_secret: its own, which seals local ids into pointers.
+        earlier_pointer_secret: the one before, which opens pointers that still are in the index; None for none.
+    """
 
     epochs: tuple[Epoch, ...]
     pointer_secret: bytes
+    earlier_pointer_secret: bytes | None = None
+
+    @property
+    def pointer_secrets(self) -> list[bytes]:
+        """Every secret that opens pointers, the newest first."""
+        return [self.pointer_secret, *([self.earlier_pointer_secret] if self.earlier_pointer_secret else [])]
 
     @property
     def current(self) -> Epoch:
@@ -180,7 +193,7 @@ def rotate(folder: Path, join: Path | None = None) -> KeyRing:
         fresh = theirs[-1]
         if epoch_number(fresh.name) != epoch_number(ring.current.name) + 1 or theirs[0] != ring.current:
             raise KeyRingUnusable(join, f"has epoch {fresh.name}, which does not follow {ring.current.name}")
-    return _replace(folder, [*ring.epochs, fresh], ring.pointer_secret)
+    return _replace(folder, replace(ring, epochs=(*ring.epochs, fresh)))
 
 
 def retire(folder: Path) -> KeyRing:
@@ -192,7 +205,32 @@ def retire(folder: Path) -> KeyRing:
     ring = load_key_ring(folder)
     if len(ring.epochs) < MOST_EPOCHS:
         raise KeyRingUnusable(folder, "has one epoch only; a new one is begun with `mpi keys rotate`")
-    return _replace(folder, [ring.current], ring.pointer_secret)
+    return _replace(folder, replace(ring, epochs=(ring.current,)))
+
+
+def renew_pointers(folder: Path) -> KeyRing:
+    """Make a fresh pointer secret, as after the old one was stolen; that one opens pointers until `end_pointers`.
+
+    Raises:
+        KeyRingUnusable: the ring is unusable, or an earlier secret has not ended yet.
+    """
+    ring = load_key_ring(folder)
+    if ring.earlier_pointer_secret:
+        raise KeyRingUnusable(folder, "holds an earlier pointer key already; end that with --end first")
+    fresh = secrets.token_bytes(POINTER_SECRET_BYTES)
+    return _replace_pointers(folder, replace(ring, pointer_secret=fresh, earlier_pointer_secret=ring.pointer_secret))
+
+
+def end_pointers(folder: Path) -> KeyRing:
+    """Delete the earlier pointer secret: what was sealed with it is not opened any longer.
+
+    Raises:
+        KeyRingUnusable: the ring is unusable, or has no earlier secret.
+    """
+    ring = load_key_ring(folder)
+    if not ring.earlier_pointer_secret:
+        raise KeyRingUnusable(folder, "has one pointer key only; a fresh one is made with `mpi keys pointers`")
+    return _replace_pointers(folder, replace(ring, earlier_pointer_secret=None))
 
 
 def export_lookup_keys(folder: Path, out: Path) -> tuple[LookupKeys, ...]:
@@ -241,12 +279,21 @@ def load_key_ring(folder: Path) -> KeyRing:
     """
     epochs = _read_epochs(folder / LINKAGE)
     path = folder / POINTER
-    return KeyRing(tuple(epochs), secret_bytes(path, read_key_file(path).get("secret"), POINTER_SECRET_BYTES))
+    held = read_key_file(path)
+    secret = secret_bytes(path, held.get("secret"), POINTER_SECRET_BYTES)
+    earlier = None if "earlier" not in held else secret_bytes(path, held["earlier"], POINTER_SECRET_BYTES)
+    return KeyRing(tuple(epochs), secret, earlier)
 
 
-def _replace(folder: Path, epochs: Sequence[Epoch], pointer_secret: bytes) -> KeyRing:
-    replace_key_files([(folder / LINKAGE, _linkage(epochs), PRIVATE), _public(folder, epochs)])
-    return KeyRing(tuple(epochs), pointer_secret)
+def _replace(folder: Path, ring: KeyRing) -> KeyRing:
+    replace_key_files([(folder / LINKAGE, _linkage(ring.epochs), PRIVATE), _public(folder, ring.epochs)])
+    return ring
+
+
+def _replace_pointers(folder: Path, ring: KeyRing) -> KeyRing:
+    written = dict(zip(("secret", "earlier"), map(secret_text, ring.pointer_secrets), strict=False))
+    replace_key_files([(folder / POINTER, written, PRIVATE)])
+    return ring
 
 
 def _linkage(epochs: Sequence[Epoch]) -> dict[str, object]:

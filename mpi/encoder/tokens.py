@@ -37,10 +37,16 @@ class PointerBox:
 
     AES-SIV (RFC 5297) without a nonce: sealing a local id again gives the same pointer, so that registering an
     unchanged record changes nothing. Equality of local ids inside one facility is all that it reveals.
+
+    Args:
+        pointer_secret: seals, and opens.
+        facility: whose local ids.
+        earlier: opens what was sealed before the secret was renewed; None where it never was.
     """
 
-    def __init__(self, pointer_secret: bytes, facility: str) -> None:
+    def __init__(self, pointer_secret: bytes, facility: str, earlier: bytes | None = None) -> None:
         self._cipher = AESSIV(pointer_secret)
+        self._earlier = None if earlier is None else AESSIV(earlier)
         self._facility = facility.encode()
 
     def seal(self, local_id: str) -> bytes:
@@ -54,7 +60,10 @@ class PointerBox:
         Raises:
             InputRejected: the pointer was sealed by another facility or key, or was changed.
         """
-        try:
-            return self._cipher.decrypt(pointer, [self._facility]).rstrip(b"\x00")[:-1].decode()
-        except (InvalidTag, ValueError):
-            raise InputRejected("pointer: not sealed by this facility's key") from None
+        for cipher in (self._cipher, self._earlier):
+            try:
+                if cipher is not None:
+                    return cipher.decrypt(pointer, [self._facility]).rstrip(b"\x00")[:-1].decode()
+            except (InvalidTag, ValueError):
+                continue
+        raise InputRejected("pointer: not sealed by this facility's key")

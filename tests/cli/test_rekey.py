@@ -197,7 +197,7 @@ def test_another_key_file_is_named_as_such(tmp_path: Path) -> None:
 
 
 def test_a_gateway_key_for_the_next_epoch_and_the_end_of_the_older(tmp_path: Path) -> None:
-    """Made before facilities begin the epoch, ended when no record needs the older one; copies that lack it are told."""
+    """Made before facilities begin the epoch, ended when no record needs the older one; a copy without it is told."""
     with running_centre(tmp_path, facilities=["10661"]) as centre, centre.client("facility-10661") as facility:
         for record in records(centre, "ใจดี"):
             facility.register(record)
