@@ -60,8 +60,6 @@ from mpi.v1 import (
 )
 
 MAX_MESSAGE_BYTES = 4 << 20
-MAX_CALLS = 1024
-"""Calls served at the same time; gRPC refuses more with RESOURCE_EXHAUSTED."""
 MATCH_THREADS = 2
 STOP_SECONDS = 5.0
 """How long calls under way may go on after the server was told to stop."""
@@ -168,7 +166,7 @@ async def serve(
     # Two servers on one port would split the callers between two indexes; the second must fail instead. Workers are
     # started on one on purpose.
     options = (*_OPTIONS, ("grpc.so_reuseport", int(lookups_only)))
-    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MAX_CALLS)
+    server = grpc.aio.server(options=options)
     guarded = edge.before(server)
     writer = Writer()
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -34,8 +34,15 @@ REQUEST_KEY = "mpi-request"
 
 _OURS = "/mpi.v1."
 
+MAX_CALLS = 1024
+"""Calls served at the same time. A call counts from when its request has come: requests that are sent by halves hold
+a connection's streams, and nobody else's place."""
+CALLS_OF_ONE = 512
+"""Of these, calls of one client."""
 STREAMS_OF_ONE = 64
 """Streams that one client may have open: it must not take all the calls that the server serves at the same time."""
+BUSY_SECONDS = 1.0
+"""How long a client should wait before it calls again when there is no place."""
 IDLE_SECONDS = 120.0
 """How long a stream may wait for its client's next message; one that never comes must not hold a place for ever."""
 
@@ -105,7 +112,9 @@ class Edge:
         self._journal = journal
         self._rules_digest = rules_digest
         self._inward = inward
-        self._streams = Counter[str]()
+        self._calls = 0
+        self._calls_of = Counter[str]()
+        self._streams_of = Counter[str]()
 
     def before(self, server: grpc.aio.Server) -> Guarded:
         """Stand before a server: services that are added to what this gives are served behind the edge.
@@ -130,8 +139,9 @@ class Edge:
             account = self._account(method, context)
             try:
                 self._admit(method, context, account)
-                response = await serve(self._taken(parse, request, account), context)
-                await self._journal.write(account.answered(response))
+                with self._place(account.caller):
+                    response = await serve(self._taken(parse, request, account), context)
+                    await self._journal.write(account.answered(response))
                 return response
             except BaseException as error:  # noqa: BLE001 (the last place that can keep a message from leaking)
                 await self._end(context, account, error)
@@ -144,7 +154,7 @@ class Edge:
             answered = False
             try:
                 self._admit(method, context, account)
-                with self._stream_of(account.caller):
+                with self._open(account.caller), self._place(account.caller):
                     messages = (self._taken(parse, request, account) async for request in _in_time(requests))
                     async with aclosing(serve(messages, context)) as responses:
                         async for response in responses:
@@ -159,16 +169,18 @@ class Edge:
         return guarded
 
     @contextmanager
-    def _stream_of(self, caller: str) -> Iterator[None]:
-        if self._streams[caller] >= STREAMS_OF_ONE:
-            raise RateLimited(f"the client has {STREAMS_OF_ONE} streams open already", IDLE_SECONDS)
-        self._streams[caller] += 1
+    def _place(self, caller: str) -> Iterator[None]:
+        if self._calls >= MAX_CALLS:
+            raise RateLimited(f"the server serves {MAX_CALLS} calls already", BUSY_SECONDS)
+        self._calls += 1
         try:
-            yield
+            with _counted(self._calls_of, caller, CALLS_OF_ONE, "calls under way", BUSY_SECONDS):
+                yield
         finally:
-            self._streams[caller] -= 1
-            if not self._streams[caller]:
-                del self._streams[caller]
+            self._calls -= 1
+
+    def _open(self, caller: str) -> AbstractContextManager[None]:
+        return _counted(self._streams_of, caller, STREAMS_OF_ONE, "streams open", IDLE_SECONDS)
 
     def _account(self, method: str, context: Context) -> Account:
         account = Account(method.removeprefix(_OURS), self._rules_digest)
@@ -212,6 +224,20 @@ class Edge:
         except ServiceUnavailable as refused:
             wire = to_wire(refused)
         await context.abort(wire.code, wire.message, (*wire.trailing_metadata, (REQUEST_KEY, account.request)))
+
+
+@contextmanager
+def _counted(held: Counter[str], caller: str, most: int, what: str, wait: float) -> Iterator[None]:
+    """Count what a client has at the same time, and refuse more than its share."""
+    if held[caller] >= most:
+        raise RateLimited(f"the client has {most} {what} already", wait)
+    held[caller] += 1
+    try:
+        yield
+    finally:
+        held[caller] -= 1
+        if not held[caller]:
+            del held[caller]
 
 
 async def _in_time(requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

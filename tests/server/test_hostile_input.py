@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import os
 import socket
@@ -9,7 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,7 +140,13 @@ class Fuzzed:
 
 @pytest.fixture(scope="module")
 def centre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
-    folder = tmp_path_factory.mktemp("fuzzed")
+    with fuzzed_centre(tmp_path_factory.mktemp("fuzzed")) as opened:
+        yield opened
+
+
+@contextmanager
+def fuzzed_centre(folder: Path) -> Iterator[Fuzzed]:
+    """Serve a real centre on a socket."""
     ring = key_ring(folder)
     store = StoreConfig(folder / "data", folder / "secret/service.json", "th-v1")
     limits = Limits(1e9, 1e9, 1e9, 1e9)
@@ -158,6 +166,12 @@ def served(client: Client) -> None:
     assert client.locate(LocalIdToken(b"\x07" * 32), PurposeOfUse.TREAT).identities == ()
 
 
+def tell(centre: Fuzzed, method: MethodDescriptor, content: bytes) -> None:
+    """Send bytes to a call, and hold what comes back against what may."""
+    code = status(centre.channel, method, content)
+    assert code in PRECISE or (method.server_streaming and code is grpc.StatusCode.DEADLINE_EXCEEDED), code
+
+
 def test_every_call_is_fuzzed():
     """The calls below are those of the protos."""
     assert {f"/{m.containing_service.full_name}/{m.name}" for m in METHODS} == set(method_names())
@@ -170,8 +184,7 @@ def test_fuzzed_bytes_are_answered_precisely(centre, method):
     @settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(requests(method.input_type))
     def fuzzed(content: bytes) -> None:
-        code = status(centre.channel, method, content)
-        assert code in PRECISE or (method.server_streaming and code is grpc.StatusCode.DEADLINE_EXCEEDED), code
+        tell(centre, method, content)
 
     fuzzed()
     served(centre.other)
@@ -388,3 +401,45 @@ def test_messages_over_the_limit_do_not_pile_up(program):
         assert resident(process) - before < 64 * MEGABYTE
     with Client(address=address) as client:
         served(client)
+
+
+def test_requests_that_never_come_take_nobodys_place(program):
+    """Far more calls than the server serves at once, over several connections, without their requests."""
+    process, address = program
+
+    async def hold() -> None:
+        channels = [grpc.aio.insecure_channel(address, (("grpc.use_local_subchannel_pool", 1),)) for _ in range(8)]
+        calls = [channel.stream_unary("/mpi.v1.LocatorService/Locate")() for channel in channels for _ in range(250)]
+        await asyncio.sleep(1.0)
+        assert sum(not call.done() for call in calls) > edge.MAX_CALLS
+        await asyncio.to_thread(served, client)
+        assert resident(process) - before < 128 * MEGABYTE
+        for call in calls:
+            call.cancel()
+        for channel in channels:
+            await channel.close()
+
+    with Client(address=address) as client:
+        served(client)
+        before = resident(process)
+        asyncio.run(hold())
+        served(client)
+
+
+def test_one_client_cannot_keep_all_others_waiting(monkeypatch, certs):
+    """Beyond its share of calls under way a client is refused, and told when to come again; another one is served."""
+    monkeypatch.setattr(edge, "CALLS_OF_ONE", 2)
+    index = MemoryIndex()
+    index.delay = 0.5
+    with ExitStack() as stack:
+        address = stack.enter_context(running(index.application(), server_tls(certs)))
+        client, other = (
+            stack.enter_context(Client(address=address, certificates=certs / f"facility-{code}"))
+            for code in (FACILITY, "11111")
+        )
+        with ThreadPoolExecutor(4) as pool:
+            calls = [pool.submit(client.register, encoded(number)) for number in range(4)]
+            assert other.register(encoded(9, "11111")).revision
+        outcomes = [call.exception() for call in calls]
+        assert sum(isinstance(each, RateLimited) for each in outcomes) == 2
+        assert outcomes.count(None) == 2
