@@ -90,7 +90,8 @@ def _agent(code: str, display: str, who: str, *, requestor: bool) -> Resource:
 
 
 def _transaction(entry: Fields) -> Resource:
-    facts = {name: str(entry[name]) for name in ("results", "revision", "rules", "basis", "status") if entry[name]}
+    names = ("results", "revision", "rules", "keys", "basis", "status")
+    facts = {name: str(entry[name]) for name in names if entry[name]}
     return {
         "what": {"identifier": {"value": entry["request"]}},
         "type": {"system": "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "code": "XrequestId"},

@@ -146,6 +146,7 @@ def entries_of(access: Access, keys: JournalKeys) -> list[Fields]:
     pseudonyms = sorted(map(keys.pseudonym, access.identities))
     common = {
         "kind": "access",
+        "keys": access.key_epochs,
         "basis": access.basis,
         "call": access.call,
         "caller": access.caller,

@@ -64,7 +64,7 @@ def is_signed(fields: Fields, key: Ed25519PublicKey) -> bool:
     return True
 
 
-_TEXTS = ("at", "basis", "call", "caller", "purpose", "reason", "request", "rules", "status")
+_TEXTS = ("at", "basis", "call", "caller", "keys", "purpose", "reason", "request", "rules", "status")
 _NUMBERS = ("results", "revision")
 
 

@@ -21,6 +21,7 @@ class Access:
         results: how many identities the answer names; 0 is an empty answer.
         revision: of the index, that was answered from; 0 where the answer has none.
         rules_digest: of the model in force, hex.
+        key_epochs: names of the facilities' key epochs in force, between spaces.
     """
 
     call: str
@@ -34,3 +35,4 @@ class Access:
     results: int = 0
     revision: int = 0
     rules_digest: str = ""
+    key_epochs: str = ""

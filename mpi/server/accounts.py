@@ -56,11 +56,11 @@ class Account:
         inward: leads from an enterprise id of the client's own to the centre's; None for a client that sees these.
     """
 
-    __slots__ = ("_call", "_rules_digest", "caller", "identities", "inward", "purpose", "request", "weighed")
+    __slots__ = ("_call", "_in_force", "caller", "identities", "inward", "purpose", "request", "weighed")
 
-    def __init__(self, call: str, rules_digest: str) -> None:
+    def __init__(self, call: str, rules_digest: str, key_epochs: str = "") -> None:
         self._call = call
-        self._rules_digest = rules_digest
+        self._in_force = rules_digest, key_epochs
         self.request = os.urandom(16).hex()
         self.caller = self.purpose = ""
         self.weighed = Weighed()
@@ -104,7 +104,7 @@ class Account:
             tuple(sorted(self.weighed.eids.union(identities))),
             results,
             revision,
-            self._rules_digest,
+            *self._in_force,
         )
 
 

@@ -162,7 +162,8 @@ async def serve(
         _check_loopback(host)
     revoked = Revocation(tls.revoked) if tls and tls.revoked else None
     admission = Admission(insecure=credentials is None, rule_of=application.rule_of, revoked=revoked)
-    edge = Edge(admission, application.journal, application.rules_digest, application.pseudonyms.inward)
+    in_force = application.rules_digest, application.key_epochs
+    edge = Edge(admission, application.journal, *in_force, application.pseudonyms.inward)
     # Two servers on one port would split the callers between two indexes; the second must fail instead. Workers are
     # started on one on purpose.
     options = (*_OPTIONS, ("grpc.so_reuseport", int(lookups_only)))

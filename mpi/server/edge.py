@@ -106,11 +106,16 @@ class Edge:
     """
 
     def __init__(
-        self, admission: Admission, journal: Journal, rules_digest: str, inward: Callable[[str, str], str]
+        self,
+        admission: Admission,
+        journal: Journal,
+        rules_digest: str,
+        key_epochs: Iterable[str],
+        inward: Callable[[str, str], str],
     ) -> None:
         self._admission = admission
         self._journal = journal
-        self._rules_digest = rules_digest
+        self._in_force = rules_digest, " ".join(key_epochs)
         self._inward = inward
         self._calls = 0
         self._calls_of = Counter[str]()
@@ -183,7 +188,7 @@ class Edge:
         return _counted(self._streams_of, caller, STREAMS_OF_ONE, "streams open", IDLE_SECONDS)
 
     def _account(self, method: str, context: Context) -> Account:
-        account = Account(method.removeprefix(_OURS), self._rules_digest)
+        account = Account(method.removeprefix(_OURS), *self._in_force)
         ACCOUNT.set(account)
         context.set_trailing_metadata(((REQUEST_KEY, account.request),))
         return account

@@ -16,7 +16,7 @@ SMALL = Limits(segment_bytes=1800, checkpoint_entries=3)
 
 def access(number: int) -> dict[str, object]:
     """An entry as the journal makes it, short."""
-    texts = ("basis", "caller", "purpose", "reason", "rules")
+    texts = ("basis", "caller", "keys", "purpose", "reason", "rules")
     fields = {"kind": "access", "call": "Locate", "request": f"{number:032x}", "status": "OK", "identities": []}
     return {**dict.fromkeys(texts, ""), **fields, "results": 0, "revision": 0}
 

@@ -128,6 +128,7 @@ class MemoryIndex:
             pseudonyms=self,
             journal=self,
             rules_digest="ab" * 32,
+            key_epochs=("1-5f2c90aa",),
         )
 
     def outward(self, client: str, eid: str) -> str:
