@@ -459,25 +459,35 @@ class Client:
         request = stewardship_pb2.UnlinkRequest(record=record)
         return stewardship.regrouped_from_proto(self._call(self._stewardship.Unlink, request).regrouped)
 
-    def merge(self, eid: str, other: str) -> Regrouped:
+    def merge(self, eid: str, other: str, *, seen: int = 0) -> Regrouped:
         """Say that two identities are one person.
+
+        Args:
+            eid: one.
+            other: the other.
+            seen: the newest change of them that the caller has seen; 0 where that does not matter.
 
         Raises:
             NotFound: one of them is not held.
-            Conflict: they are one already, or other decisions forbid it.
+            Conflict: they are one already, other decisions forbid it, or one has changed since.
         """
-        request = stewardship_pb2.MergeRequest(eid=eid, other=other)
+        request = stewardship_pb2.MergeRequest(eid=eid, other=other, seen=seen)
         return stewardship.regrouped_from_proto(self._call(self._stewardship.Merge, request).regrouped)
 
-    def split(self, eid: str, parts: Sequence[Collection[int]]) -> Regrouped:
+    def split(self, eid: str, parts: Sequence[Collection[int]], *, seen: int = 0) -> Regrouped:
         """Say that an identity was several persons; records that no part names are one more together.
+
+        Args:
+            eid: the identity.
+            parts: numbers of records.
+            seen: the newest change of it that the caller has seen; 0 where that does not matter.
 
         Raises:
             NotFound: it is not held.
-            Conflict: there is one part only.
+            Conflict: there is one part only, or it has changed since.
         """
         message = [stewardship_pb2.Part(records=part) for part in parts]
-        request = stewardship_pb2.SplitRequest(eid=eid, parts=message)
+        request = stewardship_pb2.SplitRequest(eid=eid, parts=message, seen=seen)
         return stewardship.regrouped_from_proto(self._call(self._stewardship.Split, request).regrouped)
 
     def undo(self, selection: Selection, *, preview: bool = False, keep_later: bool = False) -> Undone:

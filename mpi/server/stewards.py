@@ -42,10 +42,10 @@ class Stewardship(Protocol):
     def unlink(self, record: int, actor: str, request: str) -> Regrouped:
         """Say that a record is not of its identity's person."""
 
-    def merge(self, eid: str, other: str, actor: str, request: str) -> Regrouped:
+    def merge(self, eid: str, other: str, actor: str, request: str, *, seen: int) -> Regrouped:
         """Say that two identities are one person."""
 
-    def split(self, eid: str, parts: Sequence[Collection[int]], actor: str, request: str) -> Regrouped:
+    def split(self, eid: str, parts: Sequence[Collection[int]], actor: str, request: str, *, seen: int) -> Regrouped:
         """Say that an identity was several persons."""
 
     def undo(self, selection: Selection, actor: str, request: str, *, preview: bool, keep_later: bool) -> Undone:
@@ -169,14 +169,16 @@ class StewardshipServicer(stewardship_service_pb2_grpc.StewardshipServiceService
     async def Merge(self, request: pb2.MergeRequest, context: Context) -> pb2.MergeResponse:
         """Say that two identities are one person."""
         eid, other = convert.eid_from_proto(request.eid, "eid"), convert.eid_from_proto(request.other, "other")
-        done = await self._writer.run(partial(self._stewardship.merge, eid, other, *signed()))
+        seen = stewardship.check_number(request.seen, "seen")
+        done = await self._writer.run(partial(self._stewardship.merge, eid, other, *signed(), seen=seen))
         return pb2.MergeResponse(regrouped=stewardship.regrouped_to_proto(done))
 
     async def Split(self, request: pb2.SplitRequest, context: Context) -> pb2.SplitResponse:
         """Say that an identity was several persons."""
         eid = convert.eid_from_proto(request.eid, "eid")
         parts = [list(part.records) for part in convert.check_batch(request.parts, "parts")]
-        done = await self._writer.run(partial(self._stewardship.split, eid, parts, *signed()))
+        seen = stewardship.check_number(request.seen, "seen")
+        done = await self._writer.run(partial(self._stewardship.split, eid, parts, *signed(), seen=seen))
         return pb2.SplitResponse(regrouped=stewardship.regrouped_to_proto(done))
 
     async def Undo(self, request: pb2.UndoRequest, context: Context) -> pb2.UndoResponse:

@@ -77,13 +77,26 @@ class Stewardship:
         """Say that a record is not of its identity's person; raises as `Grouping.unlink` does."""
         return self._operate((), (record,), actor, request, lambda held: held.unlink(record))
 
-    def merge(self, eid: str, other: str, actor: str, request: str) -> Regrouped:
-        """Say that two identities are one person; raises as `Grouping.merge` does."""
-        return self._operate((eid, other), (), actor, request, lambda held: held.merge(eid, other))
+    def merge(self, eid: str, other: str, actor: str, request: str, *, seen: int = 0) -> Regrouped:
+        """Say that two identities are one person; raises as `Grouping.merge` does.
 
-    def split(self, eid: str, parts: Sequence[Collection[int]], actor: str, request: str) -> Regrouped:
-        """Say that an identity was several persons; raises as `Grouping.split` does."""
-        return self._operate((eid,), (), actor, request, lambda held: held.split(eid, parts))
+        Args:
+            eid: one.
+            other: the other.
+            actor: the steward.
+            request: name of the call.
+            seen: the newest change of them that the steward has seen; 0 where that does not matter.
+
+        Raises:
+            Conflict: one has changed since.
+        """
+        return self._operate((eid, other), (), actor, request, lambda held: held.merge(eid, other), seen)
+
+    def split(
+        self, eid: str, parts: Sequence[Collection[int]], actor: str, request: str, *, seen: int = 0
+    ) -> Regrouped:
+        """Say that an identity was several persons; raises as `Grouping.split` does, and as `merge` does of `seen`."""
+        return self._operate((eid,), (), actor, request, lambda held: held.split(eid, parts), seen)
 
     def changes(self, selection: Selection, after: int, most: int) -> tuple[list[Change], int]:
         """Read the log: the changes that are meant after a revision, the oldest first, and the newest revision."""
@@ -144,9 +157,12 @@ class Stewardship:
         actor: str,
         request: str,
         operation: Callable[[Grouping], Regrouping],
+        seen: int = 0,
     ) -> Regrouped:
         with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
+            if seen and any(transaction.selected(Selection(eid=eid), seen, 1) for eid in eids):
+                raise Conflict("the identity has changed since you looked at it; look at it again")
             grouping = transaction.grouping(eids, records)
             touched = {*records, *(number for eid in eids for number in grouping.members(grouping.resolve(eid)))}
             done = regroup(transaction, grouping, operation(grouping), touched)

@@ -525,17 +525,23 @@ class MergeRequest(google.protobuf.message.Message):
 
     EID_FIELD_NUMBER: builtins.int
     OTHER_FIELD_NUMBER: builtins.int
+    SEEN_FIELD_NUMBER: builtins.int
     eid: builtins.str
     """MergeRequest.eid is the enterprise id of one."""
     other: builtins.str
     """MergeRequest.other is the enterprise id of the other one."""
+    seen: builtins.int
+    """MergeRequest.seen is the newest change that the caller has seen of them: with a later one the call is refused as a
+    conflict, and nothing is changed. 0 asks for no such check.
+    """
     def __init__(
         self,
         *,
         eid: builtins.str = ...,
         other: builtins.str = ...,
+        seen: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["eid", b"eid", "other", b"other"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["eid", b"eid", "other", b"other", "seen", b"seen"]) -> None: ...
 
 global___MergeRequest = MergeRequest
 
@@ -588,8 +594,11 @@ class SplitRequest(google.protobuf.message.Message):
 
     EID_FIELD_NUMBER: builtins.int
     PARTS_FIELD_NUMBER: builtins.int
+    SEEN_FIELD_NUMBER: builtins.int
     eid: builtins.str
     """SplitRequest.eid is the enterprise id."""
+    seen: builtins.int
+    """SplitRequest.seen is the newest change that the caller has seen of it, as in MergeRequest."""
     @property
     def parts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Part]:
         """SplitRequest.parts are the parts; records that none names are one more part together."""
@@ -599,8 +608,9 @@ class SplitRequest(google.protobuf.message.Message):
         *,
         eid: builtins.str = ...,
         parts: collections.abc.Iterable[global___Part] | None = ...,
+        seen: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["eid", b"eid", "parts", b"parts"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["eid", b"eid", "parts", b"parts", "seen", b"seen"]) -> None: ...
 
 global___SplitRequest = SplitRequest
 

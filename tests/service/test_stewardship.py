@@ -363,3 +363,21 @@ TestCentre = Centre.TestCase
 TestCentre.settings = settings(
     max_examples=12, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+def test_what_has_changed_since_it_was_looked_at_is_left_alone(at, ring):
+    """Whoever decides about what is no longer there is told, whichever of the identities it was; nothing is changed."""
+    one, other = register(at, ring, SOMCHAI, MALEE)
+    _, seen = at.stewardship.identity(one)
+    done = at.stewardship.merge(one, other, STEWARD, "r", seen=seen)
+    for attempt in (
+        lambda: at.stewardship.split(one, [[1]], STEWARD, "r", seen=seen),
+        lambda: at.stewardship.merge(other, one, STEWARD, "r", seen=seen),
+    ):
+        with pytest.raises(Conflict, match="look at it again"):
+            attempt()
+    assert at.store.head() == done.change
+    (third,) = register(at, ring, PRANEE)  # what happens to others does not matter
+    assert len(at.stewardship.split(one, [[1]], STEWARD, "r", seen=done.change).eids) == 2
+    with pytest.raises(Conflict, match="look at it again"):
+        at.stewardship.merge(third, one, STEWARD, "r", seen=done.change + 1)
