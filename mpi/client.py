@@ -33,6 +33,7 @@ from mpi.domain.consent import Carried, Consent, Opening, OpeningStatus
 from mpi.domain.dashboard import Dashboard, TaskCount
 from mpi.domain.identifiers import IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Decision, Identity, IdentityView, MatchCandidate, Registration, Regrouped, Undone
+from mpi.domain.learning import Preview, Thresholds
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import Answer, TaskFilter, Verdict
@@ -68,6 +69,8 @@ __all__ = [
     "Retracted",
 ]
 
+_PREVIEW_SECONDS = 120.0
+"""Deadline of a preview, which compares as much as many registrations."""
 LOOK_SECONDS = 0.5
 """How often a stream that waits for an answer looks whether its call still lives."""
 MOST_TOGETHER = 500
@@ -638,6 +641,25 @@ class Client:
         request = stewardship_pb2.GetDashboardRequest(days=days)
         return reviewing.dashboard_from_proto(self._call(self._stewardship.GetDashboard, request))
 
+    def preview_rules(self, candidate: Thresholds | str | None = None, sample: int = 0) -> Preview:
+        """Say what other thresholds, or the rules of a file's text, would do with a sample of the records.
+
+        Args:
+            candidate: what may take the place of the present rules; None to be told of these alone.
+            sample: how many records to look at; 0 for 200.
+
+        Raises:
+            InputRejected: they are no usable rules, or of another profile or gateway.
+            RateLimited: another preview runs.
+        """
+        request = stewardship_pb2.PreviewRulesRequest(sample=sample)
+        if isinstance(candidate, str):
+            request.rule_file = candidate
+        elif candidate is not None:
+            now = stewardship_pb2.Thresholds(link=candidate.link, review=candidate.review, margin=candidate.margin)
+            request.thresholds.CopyFrom(now)
+        return reviewing.preview_from_proto(self._call(self._stewardship.PreviewRules, request, _PREVIEW_SECONDS))
+
     def questions(self, after: int = 0, limit: int = 100) -> list[AskedQuestion]:
         """List the questions that wait for this facility, after the number of the last one known, the oldest first.
 
@@ -729,6 +751,18 @@ class Client:
         response = self._call(self._privacy.ListCarried, request)
         return [consent.carried_from_proto(each) for each in response.carried]
 
+    def every_carried(self, cursor: bytes = b"") -> tuple[list[Carried], bytes]:
+        """List everybody's, a page at a time: what waits for a privacy officer since records were parted.
+
+        Args:
+            cursor: what the page before said; empty for the first one.
+
+        Returns:
+            The page, and the cursor of the next one; empty when there is none.
+        """
+        response = self._call(self._privacy.ListCarried, privacy_pb2.ListCarriedRequest(cursor=cursor))
+        return [consent.carried_from_proto(each) for each in response.carried], response.cursor
+
     def lift_carried(
         self, record: int, network: str, purposes: Sequence[PurposeOfUse], *, reference: str = ""
     ) -> bytes:
@@ -772,9 +806,9 @@ class Client:
         response = self._call(self._admin.DescribeIndex, admin_pb2.DescribeIndexRequest())
         return response.rules_digest, tuple(response.key_epochs)
 
-    def _call(self, method: Callable[..., Any], request: Any) -> Any:
+    def _call(self, method: Callable[..., Any], request: Any, timeout: float = 0.0) -> Any:
         try:
-            return method(request, timeout=self._timeout)
+            return method(request, timeout=timeout or self._timeout)
         except grpc.RpcError as error:
             raise self._meant(error) from None
 

@@ -250,10 +250,23 @@ def load_rules(path: Path) -> Rules:
         RuleFileInvalid: listing every problem found.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RuleFileInvalid(path, ["no such rule file"]) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise RuleFileInvalid(path, [f"not readable as TOML ({error})"]) from None
+    return parse_rules(text, path)
+
+
+def parse_rules(text: str, path: Path) -> Rules:
+    """Check the text of a rule file; `path` is what errors call it.
+
+    Raises:
+        RuleFileInvalid: listing every problem found.
+    """
+    try:
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RuleFileInvalid(path, [f"not readable as TOML ({error})"]) from None
     reader = _Reader(path)
     rules = reader.rules(table)

@@ -17,7 +17,7 @@ def run(server: str, steward: str, certs: Path | None, listen: str, *, as_json: 
     _check_installed()
     from mpi.client import Client
     from mpi.web.app import application, serve
-    from mpi.web.connections import STEWARD, OwnConnection, steward_named
+    from mpi.web.connections import OwnConnection, person_named
     from mpi.web.sessions import Sessions
     from mpi.web.sign_in import LocalSignIn
 
@@ -26,16 +26,17 @@ def run(server: str, steward: str, certs: Path | None, listen: str, *, as_json: 
         raise ConfigInvalid("--listen", "is an address of this machine, such as 127.0.0.1:8480; others need --config")
     beside = Path("certs") / f"steward-{steward}"
     folder = certs or (beside if steward and beside.is_dir() else None)
-    urn = steward_named(folder) if folder else None
-    if urn and steward and urn != f"{STEWARD}{steward}":
-        raise ConfigInvalid("--as", f"the certificate in {folder} is of {urn.removeprefix(STEWARD)}")
+    urn = person_named(folder) if folder else None
+    own = urn.rpartition(":")[2] if urn else ""
+    if own and steward and own != steward:
+        raise ConfigInvalid("--as", f"the certificate in {folder} is of {own}")
     sessions = Sessions()
-    name = steward or (urn.removeprefix(STEWARD) if urn else "local")
+    name = steward or own or "local"
     sign_in = LocalSignIn(name, sessions)
     with Client(address=server, certificates=folder) as client:
         hosts: set[str] = set()
-        own = OwnConnection(client, urn) if urn else OwnConnection(client)
-        app = application(own, sessions, sign_in, hosts, secure=False)
+        connection = OwnConnection(client, urn) if urn else OwnConnection(client)
+        app = application(connection, sessions, sign_in, hosts, secure=False)
 
         def ready(address: str) -> None:
             port = address.rpartition(":")[2]
@@ -56,14 +57,14 @@ def run_for_all(config: Path, *, as_json: bool) -> None:
     from urllib.parse import urlsplit
 
     from mpi.web.app import application, serve
-    from mpi.web.connections import CertificateConnections, steward_named
+    from mpi.web.connections import CertificateConnections, person_named
     from mpi.web.sessions import Sessions
     from mpi.web.settings import load_page_config
     from mpi.web.sign_in import ProviderSignIn
 
     settings = load_page_config(config)
     for folder in settings.stewards.values():
-        steward_named(folder)
+        person_named(folder)
     sessions = Sessions()
     connections = CertificateConnections(settings.server, settings.stewards)
     sign_in = ProviderSignIn(settings.provider, settings.origin, sessions)

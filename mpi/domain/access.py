@@ -72,6 +72,7 @@ ALLOWED = {
     "/mpi.v1.StewardshipService/GetGraph": _STEWARDS,
     "/mpi.v1.StewardshipService/RevealView": _STEWARDS,
     "/mpi.v1.StewardshipService/GetDashboard": _STEWARDS,
+    "/mpi.v1.StewardshipService/PreviewRules": frozenset({Role.STEWARD, Role.ADMIN}),
     "/mpi.v1.QuestionService/ListQuestions": _FACILITIES,
     "/mpi.v1.QuestionService/AnswerQuestion": _FACILITIES,
 }

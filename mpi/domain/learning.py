@@ -71,6 +71,21 @@ class Stratum:
 
 
 @dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Weights, in bits, at which the index decides.
+
+    Attributes:
+        link: the least that links.
+        review: the least that asks a person.
+        margin: how far the best candidate must be ahead of the next one.
+    """
+
+    link: float
+    review: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
 class Foresight:
     """What a new model would do with records that are held, each as if it arrived now.
 
@@ -99,3 +114,18 @@ class Foresight:
     def lost(self) -> int:
         """Links lost among the records looked at."""
         return sum(count for stratum, count in self.strata.items() if stratum.loses)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The present rules, and what others would do.
+
+    Attributes:
+        thresholds: the present ones.
+        rules_digest: of the present model, hex.
+        foresight: what others would do; of no record where none were named.
+    """
+
+    thresholds: Thresholds
+    rules_digest: str
+    foresight: Foresight

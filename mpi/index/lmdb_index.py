@@ -452,6 +452,27 @@ class IndexReader:
         block = self._transaction.get(self._sealer.record_key.seal_number(number), db=self._tables["records"])
         return "" if block is None else self._sealer.record_value.open_eid(bytes(block[:BLOCK]))
 
+    def objections(self, after: bytes, most: int) -> tuple[list[Consent], bytes]:
+        """What records were parted from, some records at a time.
+
+        Args:
+            after: the place that the page before said; empty for the beginning.
+            most: records on a page.
+
+        Returns:
+            What was said, and the place of the next page; empty when there is none.
+        """
+        found: list[Consent] = []
+        with self._transaction.cursor(self._tables["objections"]) as cursor:
+            there = cursor.set_range(after) if after else cursor.first()
+            for _ in range(most):
+                if not there:
+                    return found, b""
+                key = bytes(cursor.key())
+                found += unpack_consents(self._sealer.open(key, bytes(cursor.value())))
+                there = cursor.next()
+            return found, bytes(cursor.key()) if there else b""
+
     def members(self, eid: str) -> list[Member]:
         """Members of an identity by record number; empty when there is no such identity."""
         return _unpack_members(self._packed(eid))

@@ -39,7 +39,7 @@ from mpi.server.servicers import (
     RegistryServicer,
     Writer,
 )
-from mpi.server.stewards import Questions, QuestionServicer, Review, Stewardship, StewardshipServicer
+from mpi.server.stewards import Learning, Questions, QuestionServicer, Review, Stewardship, StewardshipServicer
 from mpi.server.tls import Revocation
 from mpi.server.tls import credentials as server_credentials
 from mpi.v1 import (
@@ -111,6 +111,7 @@ class Application:
     matcher: Matcher
     stewardship: Stewardship
     review: Review
+    learning: Learning
     questions: Questions
     consents: Consents
     clients: Clients
@@ -172,6 +173,7 @@ async def serve(
     writer = Writer()
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
+    for_stewards = application.stewardship, application.review, application.learning
     use_cases = application.locator, application.history, application.matcher, application.pseudonyms
     locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
         LocatorServicer(*use_cases, application.guard, writer, pool), guarded
@@ -181,7 +183,7 @@ async def serve(
             RegistryServicer(application.registry, writer), guarded
         )
         stewardship_service_pb2_grpc.add_StewardshipServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            StewardshipServicer(application.stewardship, application.review, writer, pool), guarded
+            StewardshipServicer(*for_stewards, writer, pool), guarded
         )
         question_service_pb2_grpc.add_QuestionServiceServicer_to_server(  # type: ignore[no-untyped-call]
             QuestionServicer(application.questions, writer, pool), guarded

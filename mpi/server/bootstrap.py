@@ -24,6 +24,7 @@ from mpi.service.disclosure import Disclosure
 from mpi.service.gateway import Gateway
 from mpi.service.history import History
 from mpi.service.keys import service_keys
+from mpi.service.learning import Learning
 from mpi.service.matching import Matcher, Matching
 from mpi.service.policy import load_policy
 from mpi.service.pseudonyms import Pseudonyms
@@ -162,6 +163,7 @@ def application(config: ServerConfig, *, follows: bool = True, writes: bool = Tr
                 matcher=Matcher(gateway, index, matching, disclosure),
                 stewardship=Stewardship(store, index, rules.model.digest),
                 review=review,
+                learning=Learning(store, index, rules),
                 questions=Questions(store, review),
                 consents=Consents(gateway, store, index, policy, rules.model.digest),
                 privacy=disclosure,

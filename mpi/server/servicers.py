@@ -157,6 +157,9 @@ class Consents(Protocol):
     def listed(self, token: IdentifierToken, recorder: str | None) -> list[Consent]:
         """Say what holds under a number, of all that was said or of what one client brought."""
 
+    def every_carried(self, after: bytes) -> tuple[list[Carried], bytes]:
+        """List everybody's, a page at a time, and the place of the next page."""
+
     def carried(self, key: LocateKey) -> list[Carried]:
         """List objections that records behind a key keep by themselves."""
 
@@ -509,9 +512,13 @@ class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
         self, request: privacy_pb2.ListCarriedRequest, context: Context
     ) -> privacy_pb2.ListCarriedResponse:
         """List objections that records keep by themselves."""
-        key = convert.key_from_proto(request.key)
-        found = await asyncio.get_running_loop().run_in_executor(self._pool, self._consents.carried, key)
-        return privacy_pb2.ListCarriedResponse(carried=[consent.carried_to_proto(each) for each in found])
+        key = convert.key_from_proto(request.key) if request.HasField("key") else None
+        run = asyncio.get_running_loop().run_in_executor
+        if key is None:
+            found, place = await run(self._pool, self._consents.every_carried, consent.check_cursor(request.cursor))
+        else:
+            found, place = await run(self._pool, self._consents.carried, key), b""
+        return privacy_pb2.ListCarriedResponse(carried=[consent.carried_to_proto(each) for each in found], cursor=place)
 
     async def LiftCarried(
         self, request: privacy_pb2.LiftCarriedRequest, context: Context

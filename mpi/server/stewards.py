@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from mpi.domain.changes import Change, Selection
 from mpi.domain.dashboard import Dashboard, TaskCount
 from mpi.domain.identity import IdentityView, Regrouped, Undone
+from mpi.domain.learning import Preview, Thresholds
 from mpi.domain.review import Answer, TaskFilter, TaskStatus, Verdict
 from mpi.domain.task_detail import AskedQuestion, Decided, Graph, ListedTask, TaskDetail
 from mpi.errors import Reason, RecordRejected
@@ -25,6 +26,7 @@ from mpi.wire import convert, review, stewardship
 
 _MOST_DAYS, _DAYS = 365, 30
 _PREVIEWED = 500
+_MOST_SAMPLED, _SAMPLED = 2000, 200
 _MOST_GRAPHED = 2
 
 Result = TypeVar("Result")
@@ -101,6 +103,13 @@ class Review(Protocol):
         """Tell how the queue does."""
 
 
+class Learning(Protocol):
+    """Looks ahead."""
+
+    def preview(self, candidate: Thresholds | str | None, sample: int) -> Preview:
+        """Say what other thresholds, or the rules of a file's text, would do."""
+
+
 class Questions(Protocol):
     """Knows what facilities are asked."""
 
@@ -142,9 +151,12 @@ class QuestionServicer(question_service_pb2_grpc.QuestionServiceServicer):
 class StewardshipServicer(stewardship_service_pb2_grpc.StewardshipServiceServicer):
     """Takes stewards' decisions. They write on the registry's thread, for the store takes one writer at a time."""
 
-    def __init__(self, stewardship: Stewardship, queue: Review, writer: Writer, pool: Executor) -> None:
+    def __init__(
+        self, stewardship: Stewardship, queue: Review, learning: Learning, writer: Writer, pool: Executor
+    ) -> None:
         self._stewardship = stewardship
         self._queue = queue
+        self._learning = learning
         self._writer = writer
         self._pool = pool
 
@@ -295,6 +307,13 @@ class StewardshipServicer(stewardship_service_pb2_grpc.StewardshipServiceService
         if request.days > _MOST_DAYS:
             raise RecordRejected(Reason.REQUEST_INVALID, "days", f"is more than {_MOST_DAYS}")
         return review.dashboard_to_proto(await self._read(partial(self._queue.dashboard, request.days or _DAYS)))
+
+    async def PreviewRules(self, request: pb2.PreviewRulesRequest, context: Context) -> pb2.PreviewRulesResponse:
+        """Say what other rules would do."""
+        if request.sample > _MOST_SAMPLED:
+            raise RecordRejected(Reason.REQUEST_INVALID, "sample", f"is more than {_MOST_SAMPLED}")
+        candidate, sample = review.candidate_from_proto(request), request.sample or _SAMPLED
+        return review.preview_to_proto(await self._read(partial(self._learning.preview, candidate, sample)))
 
     async def _read(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -11,7 +11,7 @@ from mpi.domain.consent import Carried, Consent, Policy, Stance, Subject
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocateKey
 from mpi.domain.purpose import PurposeOfUse
 from mpi.errors import NotFound, Reason, RecordRejected
-from mpi.index.lmdb_index import Index
+from mpi.index.lmdb_index import Index, IndexReader
 from mpi.index.projector import bring_up, project
 from mpi.service.following import KEEPER, same_number
 from mpi.service.gateway import Gateway
@@ -19,6 +19,8 @@ from mpi.service.location import admitted
 from mpi.store.reading import Reading
 from mpi.store.sql import Store
 
+CARRIED_AT_ONCE = 100
+"""Records on a page of the objections that they keep."""
 _REFERENCE = re.compile(r"[\x20-\x7e]{0,64}", re.ASCII)
 
 
@@ -133,6 +135,20 @@ class Consents:
                 if said.stance is Stance.WITHDRAWN
             ]
 
+    def every_carried(self, after: bytes) -> tuple[list[Carried], bytes]:
+        """List everybody's, some records at a time: what waits for a privacy officer since records were parted.
+
+        Args:
+            after: the place that the page before said; empty for the beginning.
+
+        Returns:
+            The objections, and the place of the next page; empty when there is none.
+        """
+        with self._index.reading() as reader:
+            said, place = reader.objections(after, CARRIED_AT_ONCE)
+            held = [each for each in said if each.stance is Stance.WITHDRAWN]
+            return [Carried(each, facility) for each in held if (facility := _facility(reader, each.subject))], place
+
     def lift(
         self, record: int, network: str, purposes: Sequence[PurposeOfUse], actor: str, request: str, *, reference: str
     ) -> int:
@@ -211,3 +227,11 @@ def _personal(token: IdentifierToken) -> IdentifierToken:
     if token.kind is IdentifierKind.PHONE:
         raise RecordRejected(Reason.REQUEST_INVALID, "identifier.kind", "a phone names no single person")
     return token
+
+
+def _facility(reader: IndexReader, record: Subject) -> str:
+    """Whose record it is; "" for one that is not held."""
+    if not isinstance(record, int):
+        return ""
+    members = reader.members(reader.placed(record)) if reader.placed(record) else []
+    return next((member.location.facility for member in members if member.number == record), "")

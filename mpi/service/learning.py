@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import random
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from mpi.domain.identity import Decision
-from mpi.domain.learning import Foresight, Label, Stratum
+from mpi.domain.learning import Foresight, Label, Preview, Stratum, Thresholds
 from mpi.domain.record import EncodedRecord
 from mpi.domain.review import DECIDED, HeldTask, TaskStatus
-from mpi.errors import InputRejected
+from mpi.errors import InputRejected, RateLimited, RuleFileInvalid
 from mpi.index.lmdb_index import Index, IndexReader
 from mpi.linkage.decision import Decider, Outcome
 from mpi.linkage.fellegi_sunter import Score
-from mpi.rules import Rules
+from mpi.rules import Rules, parse_rules
 from mpi.service.matching import Matching
 from mpi.store.reading import Reading
 from mpi.store.sql import Store
@@ -23,6 +27,9 @@ MOST_MEMBERS = 60
 """Records of an identity that are compared; the pairs of more take long and add nothing."""
 TASKS_AT_ONCE = 500
 RECORDS_AT_ONCE = 200
+MOST_DECIDED = 2000
+"""Tasks decided last that a preview holds other rules against."""
+WAIT_SECONDS = 10.0
 SEED = 2026
 
 Told = Callable[[int, int], None]
@@ -43,8 +50,60 @@ def labels(store: Store, index: Index, rules: Rules) -> Iterator[Label]:
         yield label
 
 
+class Learning:
+    """The use case behind `PreviewRules`. One preview runs at a time: it compares as much as many registrations."""
+
+    def __init__(self, store: Store, index: Index, rules: Rules) -> None:
+        self._store = store
+        self._index = index
+        self._rules = rules
+        self._busy = threading.Lock()
+
+    def preview(self, candidate: Thresholds | str | None, sample: int) -> Preview:
+        """Say what other thresholds, or the rules of a file's text, would do with a sample of the records.
+
+        Raises:
+            InputRejected: they are no usable rules, or of another profile or gateway.
+            RateLimited: another preview runs.
+        """
+        present = self._rules.model
+        decision = present.decision
+        now = Thresholds(decision.link, decision.review, decision.margin)
+        if candidate is None:
+            return Preview(now, present.digest, Foresight(0, 0, {}, 0, 0, 0))
+        new = self._other(candidate)
+        if not self._busy.acquire(blocking=False):
+            raise RateLimited("another preview runs", WAIT_SECONDS)
+        try:
+            seen = foresee(self._store, self._index, self._rules, new, sample, most_decided=MOST_DECIDED)
+        finally:
+            self._busy.release()
+        return Preview(now, present.digest, seen)
+
+    def _other(self, candidate: Thresholds | str) -> Rules:
+        if isinstance(candidate, str):
+            try:
+                return parse_rules(candidate, Path("rule_file"))
+            except RuleFileInvalid as error:
+                raise InputRejected(error.message) from None
+        if not all(map(math.isfinite, (candidate.link, candidate.review, candidate.margin))):
+            raise InputRejected("thresholds: are finite numbers")
+        if candidate.review > candidate.link:
+            raise InputRejected("thresholds: review is not above link")
+        model = self._rules.model
+        decision = replace(model.decision, link=candidate.link, review=candidate.review, margin=candidate.margin)
+        return replace(self._rules, model=replace(model, decision=decision))
+
+
 def foresee(
-    store: Store, index: Index, rules: Rules, new: Rules, sample: int, told: Told = _untold, seed: int = SEED
+    store: Store,
+    index: Index,
+    rules: Rules,
+    new: Rules,
+    sample: int,
+    told: Told = _untold,
+    seed: int = SEED,
+    most_decided: int | None = None,
 ) -> Foresight:
     """Say what new rules would do otherwise; nothing is changed.
 
@@ -59,6 +118,7 @@ def foresee(
         sample: how many records to look at.
         told: told of the progress.
         seed: the same seed looks at the same records.
+        most_decided: look at so many of the tasks that were decided last; None for all that were ever decided.
 
     Raises:
         InputRejected: the new rules are of another profile or gateway: records would have to be encoded anew.
@@ -79,7 +139,7 @@ def foresee(
                 strata[_stratum(reading, reader, number, record, before, after)] += 1
                 sampled += 1
         told(start + len(part), len(chosen))
-    decided, against, missed = _against_people(store, index, rules, new)
+    decided, against, missed = _against_people(store, index, rules, new, most_decided)
     return Foresight(records, sampled, strata, decided, against, missed)
 
 
@@ -106,11 +166,11 @@ def _outcome(reading: Reading, reader: IndexReader, number: int, record: Encoded
     return matching.decide(matching.candidates(reader, record.encodings(), leave_out=number), between)
 
 
-def _against_people(store: Store, index: Index, rules: Rules, new: Rules) -> tuple[int, int, int]:
+def _against_people(store: Store, index: Index, rules: Rules, new: Rules, most: int | None) -> tuple[int, int, int]:
     """Pairs that people decided about, those that the new rules would link against them, and those they would miss."""
     decider, matching = Decider(new.model), Matching(new.profile, new.model)
     decided = against = missed = 0
-    for (one, other), label in _decided(store, index, rules):
+    for (one, other), label in _decided(store, index, rules, most):
         compared = matching.compared(one, other)
         if compared is None:
             continue
@@ -121,20 +181,35 @@ def _against_people(store: Store, index: Index, rules: Rules, new: Rules) -> tup
     return decided, against, missed
 
 
-def _decided(store: Store, index: Index, rules: Rules) -> Iterator[tuple[tuple[EncodedRecord, EncodedRecord], Label]]:
-    matching, after = Matching(rules.profile, rules.model), 0
-    while True:
+def _decided(
+    store: Store, index: Index, rules: Rules, most: int | None = None
+) -> Iterator[tuple[tuple[EncodedRecord, EncodedRecord], Label]]:
+    matching = Matching(rules.profile, rules.model)
+    for tasks in _tasks(store) if most is None else _newest(store, most):
+        held_tasks = [held for held in tasks if held.status in DECIDED]
         with store.reading() as reading, index.reading() as reader:
-            tasks = reading.tasks(None, after, TASKS_AT_ONCE)
-            found = [_pair(reading, reader, matching, held) for held in tasks if held.status in DECIDED]
-        for held, pair in zip((each for each in tasks if each.status in DECIDED), found, strict=True):
+            found = [_pair(reading, reader, matching, held) for held in held_tasks]
+        for held, pair in zip(held_tasks, found, strict=True):
             if pair is not None:
                 one, other, score = pair
                 levels = {term.comparison: term.level for term in score.evidence}
                 yield (one, other), Label(held.status is TaskStatus.SAME, held.task.kind, levels)
-        if len(tasks) < TASKS_AT_ONCE:
-            return
-        after = tasks[-1].number
+
+
+def _tasks(store: Store) -> Iterator[Sequence[HeldTask]]:
+    after, tasks = 0, list[HeldTask]()
+    while not after or len(tasks) == TASKS_AT_ONCE:
+        with store.reading() as reading:
+            tasks = reading.tasks(None, after, TASKS_AT_ONCE)
+        yield tasks
+        after = tasks[-1].number if tasks else 1
+
+
+def _newest(store: Store, most: int) -> Iterator[Sequence[HeldTask]]:
+    with store.reading() as reading:
+        tasks = reading.decided_tasks(most)
+    for start in range(0, len(tasks), TASKS_AT_ONCE):
+        yield tasks[start : start + TASKS_AT_ONCE]
 
 
 def _pair(

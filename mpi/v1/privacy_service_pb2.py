@@ -26,15 +26,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from mpi.v1 import locator_service_pb2 as mpi_dot_v1_dot_locator__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmpi/v1/privacy_service.proto\x12\x06mpi.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmpi/v1/locator_service.proto\"\x80\x01\n\x07Opening\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04\x65ids\x18\x05 \x03(\t\x12\x0f\n\x07request\x18\x06 \x01(\t\"$\n\x13ListOpeningsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"9\n\x14ListOpeningsResponse\x12!\n\x08openings\x18\x01 \x03(\x0b\x32\x0f.mpi.v1.Opening\"K\n\x13JudgeOpeningRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12$\n\tjudgement\x18\x02 \x01(\x0e\x32\x11.mpi.v1.Judgement\"\x16\n\x14JudgeOpeningResponse\"4\n\x12ListCarriedRequest\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.mpi.v1.LocateKey\"v\n\x07\x43\x61rried\x12\x0e\n\x06record\x18\x01 \x01(\x04\x12\x10\n\x08\x66\x61\x63ility\x18\x02 \x01(\t\x12\x0f\n\x07network\x18\x03 \x01(\t\x12%\n\x07purpose\x18\x04 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x11\n\treference\x18\x05 \x01(\t\"7\n\x13ListCarriedResponse\x12 \n\x07\x63\x61rried\x18\x01 \x03(\x0b\x32\x0f.mpi.v1.Carried\"p\n\x12LiftCarriedRequest\x12\x0e\n\x06record\x18\x01 \x01(\x04\x12\x0f\n\x07network\x18\x02 \x01(\t\x12&\n\x08purposes\x18\x03 \x03(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x11\n\treference\x18\x04 \x01(\t\"\'\n\x13LiftCarriedResponse\x12\x10\n\x08revision\x18\x01 \x01(\x0c*Z\n\tJudgement\x12\x19\n\x15JUDGEMENT_UNSPECIFIED\x10\x00\x12\x17\n\x13JUDGEMENT_JUSTIFIED\x10\x01\x12\x19\n\x15JUDGEMENT_UNJUSTIFIED\x10\x02\x32\xb6\x02\n\x0ePrivacyService\x12I\n\x0cListOpenings\x12\x1b.mpi.v1.ListOpeningsRequest\x1a\x1c.mpi.v1.ListOpeningsResponse\x12I\n\x0cJudgeOpening\x12\x1b.mpi.v1.JudgeOpeningRequest\x1a\x1c.mpi.v1.JudgeOpeningResponse\x12\x46\n\x0bListCarried\x12\x1a.mpi.v1.ListCarriedRequest\x1a\x1b.mpi.v1.ListCarriedResponse\x12\x46\n\x0bLiftCarried\x12\x1a.mpi.v1.LiftCarriedRequest\x1a\x1b.mpi.v1.LiftCarriedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmpi/v1/privacy_service.proto\x12\x06mpi.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmpi/v1/locator_service.proto\"\x80\x01\n\x07Opening\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04\x65ids\x18\x05 \x03(\t\x12\x0f\n\x07request\x18\x06 \x01(\t\"$\n\x13ListOpeningsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"9\n\x14ListOpeningsResponse\x12!\n\x08openings\x18\x01 \x03(\x0b\x32\x0f.mpi.v1.Opening\"K\n\x13JudgeOpeningRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12$\n\tjudgement\x18\x02 \x01(\x0e\x32\x11.mpi.v1.Judgement\"\x16\n\x14JudgeOpeningResponse\"D\n\x12ListCarriedRequest\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.mpi.v1.LocateKey\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\x0c\"v\n\x07\x43\x61rried\x12\x0e\n\x06record\x18\x01 \x01(\x04\x12\x10\n\x08\x66\x61\x63ility\x18\x02 \x01(\t\x12\x0f\n\x07network\x18\x03 \x01(\t\x12%\n\x07purpose\x18\x04 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x11\n\treference\x18\x05 \x01(\t\"G\n\x13ListCarriedResponse\x12 \n\x07\x63\x61rried\x18\x01 \x03(\x0b\x32\x0f.mpi.v1.Carried\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\x0c\"p\n\x12LiftCarriedRequest\x12\x0e\n\x06record\x18\x01 \x01(\x04\x12\x0f\n\x07network\x18\x02 \x01(\t\x12&\n\x08purposes\x18\x03 \x03(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x11\n\treference\x18\x04 \x01(\t\"\'\n\x13LiftCarriedResponse\x12\x10\n\x08revision\x18\x01 \x01(\x0c*Z\n\tJudgement\x12\x19\n\x15JUDGEMENT_UNSPECIFIED\x10\x00\x12\x17\n\x13JUDGEMENT_JUSTIFIED\x10\x01\x12\x19\n\x15JUDGEMENT_UNJUSTIFIED\x10\x02\x32\xb6\x02\n\x0ePrivacyService\x12I\n\x0cListOpenings\x12\x1b.mpi.v1.ListOpeningsRequest\x1a\x1c.mpi.v1.ListOpeningsResponse\x12I\n\x0cJudgeOpening\x12\x1b.mpi.v1.JudgeOpeningRequest\x1a\x1c.mpi.v1.JudgeOpeningResponse\x12\x46\n\x0bListCarried\x12\x1a.mpi.v1.ListCarriedRequest\x1a\x1b.mpi.v1.ListCarriedResponse\x12\x46\n\x0bLiftCarried\x12\x1a.mpi.v1.LiftCarriedRequest\x1a\x1b.mpi.v1.LiftCarriedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpi.v1.privacy_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JUDGEMENT']._serialized_start=818
-  _globals['_JUDGEMENT']._serialized_end=908
+  _globals['_JUDGEMENT']._serialized_start=850
+  _globals['_JUDGEMENT']._serialized_end=940
   _globals['_OPENING']._serialized_start=104
   _globals['_OPENING']._serialized_end=232
   _globals['_LISTOPENINGSREQUEST']._serialized_start=234
@@ -46,15 +46,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JUDGEOPENINGRESPONSE']._serialized_start=408
   _globals['_JUDGEOPENINGRESPONSE']._serialized_end=430
   _globals['_LISTCARRIEDREQUEST']._serialized_start=432
-  _globals['_LISTCARRIEDREQUEST']._serialized_end=484
-  _globals['_CARRIED']._serialized_start=486
-  _globals['_CARRIED']._serialized_end=604
-  _globals['_LISTCARRIEDRESPONSE']._serialized_start=606
-  _globals['_LISTCARRIEDRESPONSE']._serialized_end=661
-  _globals['_LIFTCARRIEDREQUEST']._serialized_start=663
-  _globals['_LIFTCARRIEDREQUEST']._serialized_end=775
-  _globals['_LIFTCARRIEDRESPONSE']._serialized_start=777
-  _globals['_LIFTCARRIEDRESPONSE']._serialized_end=816
-  _globals['_PRIVACYSERVICE']._serialized_start=911
-  _globals['_PRIVACYSERVICE']._serialized_end=1221
+  _globals['_LISTCARRIEDREQUEST']._serialized_end=500
+  _globals['_CARRIED']._serialized_start=502
+  _globals['_CARRIED']._serialized_end=620
+  _globals['_LISTCARRIEDRESPONSE']._serialized_start=622
+  _globals['_LISTCARRIEDRESPONSE']._serialized_end=693
+  _globals['_LIFTCARRIEDREQUEST']._serialized_start=695
+  _globals['_LIFTCARRIEDREQUEST']._serialized_end=807
+  _globals['_LIFTCARRIEDRESPONSE']._serialized_start=809
+  _globals['_LIFTCARRIEDRESPONSE']._serialized_end=848
+  _globals['_PRIVACYSERVICE']._serialized_start=943
+  _globals['_PRIVACYSERVICE']._serialized_end=1253
 # @@protoc_insertion_point(module_scope)

@@ -167,17 +167,23 @@ class ListCarriedRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     KEY_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
+    cursor: builtins.bytes
+    """ListCarriedRequest.cursor is where the page begins: what the page before said, empty for the first one."""
     @property
     def key(self) -> mpi.v1.locator_service_pb2.LocateKey:
-        """ListCarriedRequest.key leads to the people: a number, a local id, or an enterprise id of the centre's."""
+        """ListCarriedRequest.key leads to the people: a number, a local id, or an enterprise id of the centre's. Without it
+        everybody's are listed, a page at a time.
+        """
 
     def __init__(
         self,
         *,
         key: mpi.v1.locator_service_pb2.LocateKey | None = ...,
+        cursor: builtins.bytes = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["key", b"key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["key", b"key"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "key", b"key"]) -> None: ...
 
 global___ListCarriedRequest = ListCarriedRequest
 
@@ -222,16 +228,20 @@ class ListCarriedResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     CARRIED_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
+    cursor: builtins.bytes
+    """ListCarriedResponse.cursor is where the next page begins; empty when there is none."""
     @property
     def carried(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Carried]:
-        """ListCarriedResponse.carried are by record, network and purpose."""
+        """ListCarriedResponse.carried are by record, network and purpose; without a key in no order that means anything."""
 
     def __init__(
         self,
         *,
         carried: collections.abc.Iterable[global___Carried] | None = ...,
+        cursor: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["carried", b"carried"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["carried", b"carried", "cursor", b"cursor"]) -> None: ...
 
 global___ListCarriedResponse = ListCarriedResponse
 

@@ -2132,3 +2132,148 @@ class GetDashboardResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["bands", b"bands", "counts", b"counts", "days", b"days", "facilities", b"facilities", "median_hours", b"median_hours", "stewards", b"stewards"]) -> None: ...
 
 global___GetDashboardResponse = GetDashboardResponse
+
+@typing.final
+class Thresholds(google.protobuf.message.Message):
+    """Thresholds are the weights, in bits, at which the index decides."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: builtins.int
+    REVIEW_FIELD_NUMBER: builtins.int
+    MARGIN_FIELD_NUMBER: builtins.int
+    link: builtins.float
+    """Thresholds.link is the least weight that links."""
+    review: builtins.float
+    """Thresholds.review is the least weight that asks a person."""
+    margin: builtins.float
+    """Thresholds.margin is how far the best candidate must be ahead of the next one."""
+    def __init__(
+        self,
+        *,
+        link: builtins.float = ...,
+        review: builtins.float = ...,
+        margin: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["link", b"link", "margin", b"margin", "review", b"review"]) -> None: ...
+
+global___Thresholds = Thresholds
+
+@typing.final
+class PreviewRulesRequest(google.protobuf.message.Message):
+    """PreviewRulesRequest asks what other rules would do."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    THRESHOLDS_FIELD_NUMBER: builtins.int
+    RULE_FILE_FIELD_NUMBER: builtins.int
+    SAMPLE_FIELD_NUMBER: builtins.int
+    rule_file: builtins.str
+    """PreviewRulesRequest.rule_file is the text of a rule file of the same profile and gateway, at most 256 KiB."""
+    sample: builtins.int
+    """PreviewRulesRequest.sample is how many records to look at, 1 to 2000; 0 stands for 200."""
+    @property
+    def thresholds(self) -> global___Thresholds:
+        """PreviewRulesRequest.thresholds are other thresholds; everything else stays."""
+
+    def __init__(
+        self,
+        *,
+        thresholds: global___Thresholds | None = ...,
+        rule_file: builtins.str = ...,
+        sample: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["candidate", b"candidate", "rule_file", b"rule_file", "thresholds", b"thresholds"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["candidate", b"candidate", "rule_file", b"rule_file", "sample", b"sample", "thresholds", b"thresholds"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["candidate", b"candidate"]) -> typing.Literal["thresholds", "rule_file"] | None: ...
+
+global___PreviewRulesRequest = PreviewRulesRequest
+
+@typing.final
+class RulesStratum(google.protobuf.message.Message):
+    """RulesStratum is how many records both rules do the same with."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: builtins.int
+    BEFORE_WHY_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    AFTER_WHY_FIELD_NUMBER: builtins.int
+    MOVED_FIELD_NUMBER: builtins.int
+    RECORDS_FIELD_NUMBER: builtins.int
+    before: mpi.v1.identity_pb2.Decision.ValueType
+    """RulesStratum.before is what the present rules do."""
+    before_why: builtins.str
+    """RulesStratum.before_why is the rule that decides it."""
+    after: mpi.v1.identity_pb2.Decision.ValueType
+    """RulesStratum.after is what the other rules do."""
+    after_why: builtins.str
+    """RulesStratum.after_why is the rule that decides it."""
+    moved: builtins.bool
+    """RulesStratum.moved says that both link, and not with the same identity."""
+    records: builtins.int
+    """RulesStratum.records counts the records."""
+    def __init__(
+        self,
+        *,
+        before: mpi.v1.identity_pb2.Decision.ValueType = ...,
+        before_why: builtins.str = ...,
+        after: mpi.v1.identity_pb2.Decision.ValueType = ...,
+        after_why: builtins.str = ...,
+        moved: builtins.bool = ...,
+        records: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "after_why", b"after_why", "before", b"before", "before_why", b"before_why", "moved", b"moved", "records", b"records"]) -> None: ...
+
+global___RulesStratum = RulesStratum
+
+@typing.final
+class PreviewRulesResponse(google.protobuf.message.Message):
+    """PreviewRulesResponse answers PreviewRules."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    THRESHOLDS_FIELD_NUMBER: builtins.int
+    RULES_DIGEST_FIELD_NUMBER: builtins.int
+    RECORDS_FIELD_NUMBER: builtins.int
+    SAMPLED_FIELD_NUMBER: builtins.int
+    STRATA_FIELD_NUMBER: builtins.int
+    DECIDED_FIELD_NUMBER: builtins.int
+    LINKED_AGAINST_FIELD_NUMBER: builtins.int
+    MISSED_FIELD_NUMBER: builtins.int
+    rules_digest: builtins.str
+    """PreviewRulesResponse.rules_digest is the digest of the present model, hex."""
+    records: builtins.int
+    """PreviewRulesResponse.records counts the records that are held."""
+    sampled: builtins.int
+    """PreviewRulesResponse.sampled counts those that were looked at, each as if it arrived now."""
+    decided: builtins.int
+    """PreviewRulesResponse.decided counts pairs that people decided about, of the 2000 tasks decided last."""
+    linked_against: builtins.int
+    """PreviewRulesResponse.linked_against counts those that people kept apart and that the other rules would link."""
+    missed: builtins.int
+    """PreviewRulesResponse.missed counts those that people joined and that they would neither link nor ask about."""
+    @property
+    def thresholds(self) -> global___Thresholds:
+        """PreviewRulesResponse.thresholds are the present ones."""
+
+    @property
+    def strata(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RulesStratum]:
+        """PreviewRulesResponse.strata are the strata of these, those without a difference too."""
+
+    def __init__(
+        self,
+        *,
+        thresholds: global___Thresholds | None = ...,
+        rules_digest: builtins.str = ...,
+        records: builtins.int = ...,
+        sampled: builtins.int = ...,
+        strata: collections.abc.Iterable[global___RulesStratum] | None = ...,
+        decided: builtins.int = ...,
+        linked_against: builtins.int = ...,
+        missed: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["thresholds", b"thresholds"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["decided", b"decided", "linked_against", b"linked_against", "missed", b"missed", "records", b"records", "rules_digest", b"rules_digest", "sampled", b"sampled", "strata", b"strata", "thresholds", b"thresholds"]) -> None: ...
+
+global___PreviewRulesResponse = PreviewRulesResponse

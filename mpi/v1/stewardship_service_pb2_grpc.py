@@ -131,6 +131,11 @@ class StewardshipServiceStub(object):
                 request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardRequest.SerializeToString,
                 response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardResponse.FromString,
                 _registered_method=True)
+        self.PreviewRules = channel.unary_unary(
+                '/mpi.v1.StewardshipService/PreviewRules',
+                request_serializer=mpi_dot_v1_dot_stewardship__service__pb2.PreviewRulesRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.PreviewRulesResponse.FromString,
+                _registered_method=True)
 
 
 class StewardshipServiceServicer(object):
@@ -272,6 +277,14 @@ class StewardshipServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewRules(self, request, context):
+        """PreviewRules says what other thresholds, or another rule file, would do with a sample of the records that are held.
+        Nothing is changed: rules are promoted where the centre's settings are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StewardshipServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -369,6 +382,11 @@ def add_StewardshipServiceServicer_to_server(servicer, server):
                     servicer.GetDashboard,
                     request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardRequest.FromString,
                     response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardResponse.SerializeToString,
+            ),
+            'PreviewRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewRules,
+                    request_deserializer=mpi_dot_v1_dot_stewardship__service__pb2.PreviewRulesRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_stewardship__service__pb2.PreviewRulesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -886,6 +904,33 @@ class StewardshipService(object):
             '/mpi.v1.StewardshipService/GetDashboard',
             mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardRequest.SerializeToString,
             mpi_dot_v1_dot_stewardship__service__pb2.GetDashboardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpi.v1.StewardshipService/PreviewRules',
+            mpi_dot_v1_dot_stewardship__service__pb2.PreviewRulesRequest.SerializeToString,
+            mpi_dot_v1_dot_stewardship__service__pb2.PreviewRulesResponse.FromString,
             options,
             channel_credentials,
             insecure,

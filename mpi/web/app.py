@@ -17,13 +17,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from mpi.errors import ConfigInvalid
-from mpi.web import bulk, dashboard, identity, queue, task
+from mpi.web import bulk, dashboard, identity, privacy, queue, rules, task
 from mpi.web.guard import Guard
 from mpi.web.sessions import SessionCookies, Sessions
 from mpi.web.showing import environment
 from mpi.web.sign_in import SignIn, sign_out_route
 from mpi.web.texts import LANGUAGES, texts
-from mpi.web.visits import THEMES, Connections, language, local, problem
+from mpi.web.visits import THEMES, Connections, Visit, language, local, page, places_of, problem
 
 YEAR = 365 * 86400
 HIGHEST_PORT = 65535
@@ -45,11 +45,13 @@ def application(
     """
     app = Starlette(
         routes=[
-            Route("/", _first, methods=["GET"]),
+            page("/", _first),
             *queue.routes(),
             *task.routes(),
             *bulk.routes(),
             *dashboard.routes(),
+            *rules.routes(),
+            *privacy.routes(),
             *identity.routes(),
             *sign_in.routes(),
             sign_out_route(sessions),
@@ -116,8 +118,8 @@ def _listening(listen: str) -> socket.socket:
         raise ConfigInvalid("listen", f"{listen}: {error.strerror or 'nothing can listen there'}") from None
 
 
-async def _first(request: Request) -> Response:
-    return RedirectResponse("/queue", 303)
+def _first(visit: Visit) -> Response:
+    return visit.go(f"/{places_of(visit.urn)[0]}")
 
 
 async def _prefer(request: Request) -> Response:

@@ -9,11 +9,12 @@ from pathlib import Path
 from cryptography import x509
 
 from mpi.client import Client
-from mpi.domain.access import INSECURE_CALLER
+from mpi.domain.access import INSECURE_CALLER, Role, client_named
 from mpi.errors import AccessDenied, ConfigInvalid, Reason
 from mpi.web.visits import Connection
 
-STEWARD = "urn:mpi:steward:"
+PEOPLE = (Role.STEWARD, Role.PRIVACY_OFFICER)
+"""Whose pages there are."""
 
 
 class OwnConnection:
@@ -53,7 +54,7 @@ class CertificateConnections:
                 folder = self._folders.get(steward)
                 if folder is None:
                     raise AccessDenied(Reason.CLIENT_UNKNOWN, "this page holds no certificate of yours")
-                urn = steward_named(folder)
+                urn = person_named(folder)
                 self._made[steward] = Connection(Client(address=self._server, certificates=folder), urn)
             return self._made[steward]
 
@@ -65,11 +66,11 @@ class CertificateConnections:
             self._made.clear()
 
 
-def steward_named(folder: Path) -> str:
-    """Read which steward a folder's certificate names, such as "urn:mpi:steward:somsri".
+def person_named(folder: Path) -> str:
+    """Read which steward or privacy officer a folder's certificate names, such as "urn:mpi:steward:somsri".
 
     Raises:
-        ConfigInvalid: there is no certificate, or it names no steward.
+        ConfigInvalid: there is no certificate, or it names neither.
     """
     path = folder / "cert.pem"
     try:
@@ -80,6 +81,7 @@ def steward_named(folder: Path) -> str:
     except (ValueError, x509.ExtensionNotFound):
         raise ConfigInvalid("certificates", f"{path} holds no certificate that names a client") from None
     for urn in names.get_values_for_type(x509.UniformResourceIdentifier):
-        if urn.startswith(STEWARD):
+        named = client_named(urn)
+        if named is not None and named.role in PEOPLE:
             return urn
-    raise ConfigInvalid("certificates", f"{path} names no steward")
+    raise ConfigInvalid("certificates", f"{path} names no steward and no privacy officer")

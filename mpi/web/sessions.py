@@ -61,6 +61,7 @@ class Session:
     Attributes:
         name: what the cookie holds.
         steward: who has signed in; "" while a sign-in is under way.
+        urn: their name in the index, once a page has used their connection.
         token: what every form brings back.
         began: when, by the monotonic clock.
         used: when it was last used.
@@ -74,6 +75,7 @@ class Session:
     token: str
     began: float
     used: float
+    urn: str = ""
     held: dict[str, Any] = field(default_factory=dict)
     notice: Notice | None = None
     changes: deque[int] = field(default_factory=lambda: deque(maxlen=MOST_CHANGES))

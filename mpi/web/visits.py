@@ -14,12 +14,16 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from mpi.client import Client
+from mpi.domain.access import INSECURE_CALLER, Role, client_named
 from mpi.errors import AccessDenied, Conflict, InputRejected, MpiError, NotFound, RateLimited, ServiceUnavailable
 from mpi.web.sessions import Notice, Session
 from mpi.web.texts import Texts, preferred, texts
 
 MOST_FORM_BYTES = 1 << 16
 MOST_FIELDS = 2000
+STEWARDS = ("queue", "bulk", "questions", "dashboard", "identities", "rules")
+OFFICERS = ("openings", "objections")
+"""Pages that people go to by themselves."""
 THEMES = ("auto", "light", "dark")
 
 _STATUS: Mapping[type[MpiError], int] = {
@@ -146,6 +150,14 @@ def language(request: Request) -> str:
     return request.cookies.get("language") or preferred(request.headers.get("accept-language", ""))
 
 
+def places_of(urn: str) -> tuple[str, ...]:
+    """Pages for the role in a name; whoever needs no certificate may see all of them."""
+    named = client_named(urn)
+    if named is None:
+        return (*STEWARDS, *OFFICERS) if urn == INSECURE_CALLER else STEWARDS
+    return OFFICERS if named.role is Role.PRIVACY_OFFICER else STEWARDS
+
+
 def draw(templates: Environment, request: Request, template: str, status: int = 200, **values: Any) -> Response:
     """Draw a page with what every page needs."""
     theme = request.cookies.get("theme", "")
@@ -154,6 +166,7 @@ def draw(templates: Environment, request: Request, template: str, status: int = 
     values.setdefault("say", texts(language(request)))
     values["theme"] = theme if theme in THEMES else THEMES[0]
     values["path"] = request.url.path
+    values["places"] = places_of(values["session"].urn if values["session"] else "")
     return HTMLResponse(templates.get_template(template).render(values), status)
 
 
@@ -186,6 +199,7 @@ def _answer(handler: Handler, request: Request, session: Session, say: Texts, fo
     state = request.app.state
     connections: Connections = state.connections
     own = connections.of(session.steward)
+    session.urn = own.urn
     return handler(Visit(request, session, own.client, own.urn, say, form, state.templates))
 
 

@@ -13,6 +13,7 @@ from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.wire import convert
 
 LEAST_REASON, MOST_REASON = 5, 200
+_CURSOR_BYTES = 16
 
 _JUDGEMENTS = {
     OpeningStatus.JUSTIFIED: privacy_pb2.JUDGEMENT_JUSTIFIED,
@@ -97,6 +98,17 @@ def carried_from_proto(message: privacy_pb2.Carried) -> Carried:
     purpose = convert.purpose_from_proto(message.purpose)
     said = Consent(message.record, message.network, purpose, Stance.WITHDRAWN, reference=message.reference)
     return Carried(said, message.facility)
+
+
+def check_cursor(cursor: bytes) -> bytes:
+    """Give the place of a page back if it can be one.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID.
+    """
+    if len(cursor) not in (0, _CURSOR_BYTES):
+        raise RecordRejected(Reason.REQUEST_INVALID, "cursor", "is what the page before said")
+    return cursor
 
 
 def judgement_to_proto(status: OpeningStatus) -> privacy_pb2.Judgement.ValueType:

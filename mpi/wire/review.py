@@ -7,6 +7,7 @@ from datetime import UTC
 
 from mpi.domain.access import Role, client_named
 from mpi.domain.dashboard import Dashboard, TaskCount
+from mpi.domain.learning import Preview, Thresholds
 from mpi.domain.review import (
     Answer,
     HeldTask,
@@ -22,6 +23,7 @@ from mpi.domain.task_detail import AskedQuestion, Decided, Graph, IfLinked, List
 from mpi.errors import Reason, RecordRejected
 from mpi.v1 import question_service_pb2 as question_pb2
 from mpi.v1 import stewardship_service_pb2 as pb2
+from mpi.wire.convert import decision_to_proto
 from mpi.wire.stewardship import (
     BOND_TO_PROTO,
     MAX_ENTRIES,
@@ -33,6 +35,8 @@ from mpi.wire.stewardship import (
 )
 
 DEFAULT_TASKS = 50
+MOST_RULE_FILE = 256 << 10
+"""Characters of a rule file that is previewed."""
 _CURSOR_BYTES = 16
 
 KINDS = {kind: pb2.TaskKind.Value(f"TASK_KIND_{kind.name}") for kind in TaskKind}
@@ -363,4 +367,42 @@ def dashboard_to_proto(dashboard: Dashboard) -> pb2.GetDashboardResponse:
         ],
         facilities=[pb2.FacilityCount(facility=code, open=count) for code, count in dashboard.facilities],
         median_hours=dashboard.median_hours,
+    )
+
+
+def candidate_from_proto(message: pb2.PreviewRulesRequest) -> Thresholds | str | None:
+    """Read which rules are weighed against the present ones; None for none.
+
+    Raises:
+        RecordRejected: REQUEST_INVALID: the rule file is too long.
+    """
+    if message.HasField("thresholds"):
+        return Thresholds(message.thresholds.link, message.thresholds.review, message.thresholds.margin)
+    if len(message.rule_file) > MOST_RULE_FILE:
+        raise RecordRejected(Reason.REQUEST_INVALID, "rule_file", f"is longer than {MOST_RULE_FILE} characters")
+    return message.rule_file or None
+
+
+def preview_to_proto(preview: Preview) -> pb2.PreviewRulesResponse:
+    """Write what other rules would do."""
+    now, seen = preview.thresholds, preview.foresight
+    return pb2.PreviewRulesResponse(
+        thresholds=pb2.Thresholds(link=now.link, review=now.review, margin=now.margin),
+        rules_digest=preview.rules_digest,
+        records=seen.records,
+        sampled=seen.sampled,
+        strata=[
+            pb2.RulesStratum(
+                before=decision_to_proto(stratum.before[0]),
+                before_why=stratum.before[1],
+                after=decision_to_proto(stratum.after[0]),
+                after_why=stratum.after[1],
+                moved=stratum.moved,
+                records=count,
+            )
+            for stratum, count in sorted(seen.strata.items())
+        ],
+        decided=seen.decided,
+        linked_against=seen.linked_against,
+        missed=seen.missed,
     )

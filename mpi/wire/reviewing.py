@@ -7,6 +7,7 @@ from datetime import UTC, date
 
 from mpi.domain.changes import Bond
 from mpi.domain.dashboard import BandCount, Dashboard, StewardCount, TaskCount
+from mpi.domain.learning import Foresight, Preview, Stratum, Thresholds
 from mpi.domain.review import Question, Remark, RemarkKind
 from mpi.domain.task_detail import (
     AskedQuestion,
@@ -22,6 +23,7 @@ from mpi.domain.task_detail import (
 from mpi.errors import Reason, RecordRejected
 from mpi.v1 import question_service_pb2 as question_pb2
 from mpi.v1 import stewardship_service_pb2 as pb2
+from mpi.wire.convert import decision_from_proto
 from mpi.wire.review import ANSWERS, KINDS, REMARKS, STATES, VERDICTS, task_from_proto
 from mpi.wire.stewardship import BOND_TO_PROTO, view_from_proto
 
@@ -138,3 +140,21 @@ def _remark(message: pb2.Remark) -> Remark:
     word = _VERDICT_OF.get(message.verdict) or _ANSWER_OF.get(message.answer) or ""
     kind = _REMARK_OF.get(message.kind, RemarkKind.COMMENT)
     return Remark(kind, message.actor, word, message.reason, message.text, message.time.ToDatetime(tzinfo=UTC))
+
+
+def preview_from_proto(message: pb2.PreviewRulesResponse) -> Preview:
+    """Read what other rules would do."""
+    strata = {
+        Stratum(
+            (decision_from_proto(each.before), each.before_why),
+            (decision_from_proto(each.after), each.after_why),
+            each.moved,
+        ): each.records
+        for each in message.strata
+    }
+    now = message.thresholds
+    return Preview(
+        Thresholds(now.link, now.review, now.margin),
+        message.rules_digest,
+        Foresight(message.records, message.sampled, strata, message.decided, message.linked_against, message.missed),
+    )

@@ -121,6 +121,7 @@ class MemoryIndex:
             matcher=self,
             stewardship=self,
             review=self,
+            learning=self,
             questions=self,
             consents=self,
             clients=self,

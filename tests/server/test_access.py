@@ -78,6 +78,7 @@ StewardshipService/DecideTasks     no       no       yes     no      no      no
 StewardshipService/GetGraph        no       no       yes     no      no      no
 StewardshipService/RevealView      no       no       yes     no      no      no
 StewardshipService/GetDashboard    no       no       yes     no      no      no
+StewardshipService/PreviewRules    no       no       yes     no      no      yes
 QuestionService/ListQuestions      yes      no       no      no      no      no
 QuestionService/AnswerQuestion     yes      no       no      no      no      no
 """

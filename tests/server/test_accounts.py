@@ -57,6 +57,8 @@ TEXTS = {
     "DayCount": {"day"},
     "StewardCount": {"steward"},
     "FacilityCount": {"facility"},
+    "RulesStratum": {"before_why", "after_why"},
+    "PreviewRulesResponse": {"rules_digest"},
     "Consent": {"network", "recorder", "reference"},
     "Opening": {"client", "reason", "request"},
     "ClientRule": {"client", "roles"},

@@ -11,12 +11,12 @@ import pytest
 from mpi.domain.changes import Selection
 from mpi.domain.identifiers import LocalIdToken
 from mpi.domain.identity import Decision
-from mpi.domain.learning import Label
+from mpi.domain.learning import Label, Thresholds
 from mpi.domain.review import TaskKind, Verdict
 from mpi.encoder.keys import KeyRing
-from mpi.errors import InputRejected
+from mpi.errors import InputRejected, RateLimited
 from mpi.rules import Rules, load_rules, rule_file
-from mpi.service.learning import foresee, labels
+from mpi.service.learning import Learning, foresee, labels
 from tests.building import encoded, key_ring, raw, th_v1
 from tests.databases import BACKENDS, database
 from tests.service.centres import ACTOR, STEWARD, Parts, joined
@@ -145,3 +145,55 @@ def test_rules_of_another_profile_are_refused(at):
     """Records are encoded by a profile: weights under another one would mean nothing."""
     with pytest.raises(InputRejected, match="encoded anew"):
         foresee(at.store, at.index, th_v1(), load_rules(rule_file("latin-v1")), 3)
+
+
+def test_a_preview_of_thresholds_is_that_of_the_rules_with_them(at, ring):
+    """Whether thresholds are named or a whole file, the same is foreseen; without either it tells what holds."""
+    for number in doubtful(at, ring, 3)[:2]:
+        at.review.decide(number, Verdict.SAME, STEWARD, "r")
+    learning = Learning(at.store, at.index, th_v1())
+    decision = th_v1().model.decision
+    present = learning.preview(None, 100)
+    assert present.thresholds == Thresholds(decision.link, decision.review, decision.margin)
+    assert (present.rules_digest, present.foresight.sampled) == (th_v1().model.digest, 0)
+    seen = learning.preview(Thresholds(-50.0, -60.0, 0.0), 100).foresight
+    expected = foresee(at.store, at.index, th_v1(), with_rules(link=-50.0, review=-60.0, margin=0.0), 100)
+    assert seen == expected
+    assert (seen.sampled, seen.decided) == (at.store.count()[0], 2)
+    text = rule_file("th-v1").read_text(encoding="utf-8")
+    assert learning.preview(text, 100).foresight.gained == 0
+
+
+@pytest.mark.parametrize(
+    ("candidate", "problem"),
+    [
+        (Thresholds(1.0, 2.0, 0.0), "review is not above link"),
+        (Thresholds(float("nan"), 2.0, 0.0), "finite"),
+        ("[", "not readable as TOML"),
+        ("[[[[" * 5000, "not readable as TOML"),
+        ("[profile]\n", "is missing"),
+        (rule_file("latin-v1").read_text(encoding="utf-8"), "another profile"),
+    ],
+)
+def test_what_cannot_be_rules_is_not_looked_ahead_with(at, candidate, problem):
+    """Each is told as such."""
+    with pytest.raises(InputRejected, match=problem):
+        Learning(at.store, at.index, th_v1()).preview(candidate, 10)
+
+
+def test_one_preview_runs_at_a_time(at, ring, monkeypatch):
+    """A second one is told to wait, and the first is not the last."""
+    learning = Learning(at.store, at.index, th_v1())
+    inside = []
+
+    def busy(*_: object, **__: object) -> object:
+        with pytest.raises(RateLimited):
+            learning.preview(Thresholds(2.0, 1.0, 0.0), 10)
+        inside.append(True)
+        return present.foresight
+
+    present = learning.preview(None, 10)
+    monkeypatch.setattr("mpi.service.learning.foresee", busy)
+    for _ in range(2):
+        learning.preview(Thresholds(2.0, 1.0, 0.0), 10)
+    assert len(inside) == 2

@@ -6,14 +6,20 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from mpi.domain.changes import Action, Regrouping, Selection
+from mpi.domain.identifiers import IdentifierKind
+from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.review import RemarkKind, TaskFilter, TaskKind, TaskStatus, Verdict
 from mpi.encoder.sealed import new_steward_key
+from mpi.encoder.tokens import Tokeniser
+from mpi.rules import rule_file
+from tests.building import raw
 from tests.web.world import STEWARD, World, world
 
 
@@ -344,6 +350,78 @@ def test_views_are_saved_in_the_browser(browser, at):
         assert link.count() == 0
 
 
+def look(page: Page) -> None:
+    with page.expect_navigation():
+        page.get_by_role("button", name="Look ahead").click()
+
+
+def test_rules_are_tried_before_they_are_put_in_force(browser, at, tmp_path):
+    """What other thresholds and a whole file would do is shown, how to promote them, and nothing is changed."""
+    at.register_one_person()
+    at.register_people(3)
+    head = at.steward.changes(limit=1000)[-1].revision
+    with at_work(browser, at) as page:
+        press(page, "6")
+        expect(page.get_by_label("Link from")).not_to_have_value("")
+        page.get_by_label("Link from").fill("200")
+        page.get_by_label("Ask a person from").fill("190")
+        look(page)
+        expect(page.locator("main")).to_contain_text("Links gained")
+        table = page.get_by_role("table")
+        expect(table).to_contain_text("a person asked")
+        expect(table).to_contain_text("new identity")
+        expect(page.locator("main")).to_contain_text("mpi rules promote")
+        other = tmp_path / "th-v1-2026.toml"
+        other.write_text(rule_file("th-v1").read_text(encoding="utf-8"), encoding="utf-8")
+        page.get_by_text("Or a whole rule file").first.click()
+        page.get_by_label("Choose a file").set_input_files(str(other))
+        expect(page.locator("textarea[name=file]")).to_have_value(re.compile("normaliser"))
+        look(page)
+        expect(page.locator("main")).to_contain_text("Nothing would differ")
+        page.locator("textarea[name=file]").fill("<script>alert(1)</script>")
+        look(page)
+        expect(page.locator("main")).to_contain_text("not readable as TOML")
+    assert at.steward.changes(limit=1000)[-1].revision == head
+
+
+def test_a_privacy_officer_judges_and_lifts(browser, at):
+    """Broken glass and objections that records carry have a queue of their own, which stewards have no part in."""
+    at.register_one_person()
+    number = Tokeniser(at.ring.current).identifier(IdentifierKind.NATIONAL_ID, "8114400003218")
+    for reason in ("unconscious in the <b>emergency</b> room", "curious about a neighbour"):
+        at.exchange.locate(number, PurposeOfUse.BTG, reason=reason)
+    other = {"birth_date": "04/09/2499", "sex": "2"}
+    (numbered,) = at.encode("10661", raw("นางมาลี ทองดี", "M1", **other, national_id="3320100123459"))
+    at.facility.register(numbered)
+    said = next(token for token in numbered.demographics.tokens if token.kind is IdentifierKind.NATIONAL_ID)
+    at.officer.withdraw_consent(said, "mor-prom", [PurposeOfUse.TREAT], reference="form 7")
+    at.facility.register(*at.encode("10661", raw("นางมาลี ทองดี", "M1", **other)))
+    assert [each.facility for each in at.officer.every_carried()[0]] == ["10661"]
+    origin, link = at.officer_page
+    with at_work(browser, replace(at, origin=origin, link=link)) as page:
+        assert page.url == f"{origin}/openings"
+        expect(page.locator("nav.places a")).to_have_count(2)
+        expect(page.locator("main")).to_contain_text("<b>emergency</b>")
+        press(page, "s")
+        expect(page.locator(".toast")).to_contain_text("Opening 1: justified")
+        press(page, "d")
+        expect(page.locator(".toast")).to_contain_text("Opening 2: not justified")
+        expect(page.locator("main")).to_contain_text("Nothing waits here")
+        press(page, "2")
+        expect(page.locator("article")).to_have_count(1)
+        page.get_by_label("Document that lets you lift it").fill("form 8")
+        with page.expect_navigation():
+            page.get_by_role("button", name="Lift the objection").click()
+        expect(page.locator(".toast")).to_contain_text("is lifted")
+        expect(page.locator("article")).to_have_count(0)
+        page.goto(f"{origin}/queue")
+        expect(page.locator("h1")).to_have_text("You may not do this")
+    assert at.officer.openings() == []
+    with at_work(browser, at) as page:
+        page.goto(f"{at.origin}/openings")
+        expect(page.locator("h1")).to_have_text("You may not do this")
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -371,6 +449,7 @@ def test_every_page_is_accessible(browser, at, options):
         "/identities",
         f"/identities/{eid}",
         f"/merge?eid={first.task.eid}&other={first.task.rival}",
+        "/rules",
         "/nothing",
     ]
     found = []
@@ -386,3 +465,18 @@ def test_every_page_is_accessible(browser, at, options):
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= 360, path
     assert found == []
+
+
+def test_the_officers_pages_are_accessible(browser, at):
+    """As the stewards' are."""
+    at.register_one_person()
+    number = Tokeniser(at.ring.current).identifier(IdentifierKind.NATIONAL_ID, "8114400003218")
+    at.exchange.locate(number, PurposeOfUse.BTG, reason="unconscious in the emergency room")
+    origin, link = at.officer_page
+    view = {"width": 360, "height": 740}
+    with at_work(browser, replace(at, origin=origin, link=link), viewport=view, locale="th-TH") as page:
+        for path in ("/openings", "/objections"):
+            page.goto(origin + path)
+            violations = Axe().run(page).response["violations"]
+            assert [each["id"] for each in violations if each["impact"] in ("serious", "critical")] == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -21,7 +21,7 @@ from joserfc.jwk import KeySet, RSAKey
 from mpi.errors import AccessDenied, ConfigInvalid, Reason
 from mpi.server.certs import issue_dev_certificates
 from mpi.web.app import application
-from mpi.web.connections import CertificateConnections, steward_named
+from mpi.web.connections import CertificateConnections, person_named
 from mpi.web.sessions import Sessions
 from mpi.web.settings import Provider, load_page_config
 from mpi.web.sign_in import ProviderSignIn
@@ -243,10 +243,10 @@ def test_the_secret_is_for_its_owner_alone(tmp_path):
 def test_a_certificate_must_name_a_steward(tmp_path):
     """A page acts with stewards' certificates alone, each for its own steward."""
     issue_dev_certificates(tmp_path, ["10661"], [], ["somsri"])
-    assert steward_named(tmp_path / "steward-somsri") == "urn:mpi:steward:somsri"
+    assert person_named(tmp_path / "steward-somsri") == "urn:mpi:steward:somsri"
     for folder in ("facility-10661", "server", "none"):
         with pytest.raises(ConfigInvalid):
-            steward_named(tmp_path / folder)
+            person_named(tmp_path / folder)
     connections = CertificateConnections("127.0.0.1:1", {"f3a1": tmp_path / "steward-somsri"})
     assert connections.of("f3a1") is connections.of("f3a1")
     with pytest.raises(AccessDenied):

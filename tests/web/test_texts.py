@@ -8,12 +8,14 @@ import tomllib
 
 from mpi.domain.changes import Action
 from mpi.domain.identifiers import IdentifierKind
+from mpi.domain.identity import Decision
 from mpi.domain.review import Answer, RemarkKind, TaskKind, TaskStatus, Verdict
 from mpi.encoder.sealed import Masking
 from mpi.rules import load_rules, rule_file
 from mpi.web import queue, task
 from mpi.web.filters import SHOWN_STATES
 from mpi.web.texts import FILE, preferred, texts
+from mpi.web.visits import OFFICERS, STEWARDS
 
 WEB = FILE.parent
 TABLE = {
@@ -39,14 +41,16 @@ BY_NAME = {
     "short": [],
     "channel": [],
     "why": queue.WHYS,
+    "decision": Decision,
+    "rules": ["gains", "loses", "moves", "neither", "link", "review", "margin"],
     "bond": [],
     "level": ["agree", "disagree"],
     "theme": ["auto", "light", "dark"],
-    "places": ["queue", "bulk", "questions", "dashboard", "identities"],
+    "places": [*STEWARDS, *OFFICERS],
     "state_said": [status for status in SHOWN_STATES if status is not TaskStatus.OPEN],
     "bulk": [f"as.{verdict}" for verdict in (Verdict.SAME, Verdict.DIFFERENT, Verdict.UNSURE)],
     "problem": ["400", "403", "404", "409", "429", "500", "503"],
-    "notice": Verdict,
+    "notice": [*Verdict, "justified", "unjustified"],
     "script": [f"masking.{masking}" for masking in Masking],
     "age": ["days", "hours", "minutes"],
 }

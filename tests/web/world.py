@@ -29,6 +29,15 @@ from tests.building import TODAY, key_ring, raw, th_v1
 from tests.server.running import certificates, running, server_tls
 
 STEWARD = "urn:mpi:steward:somchai"
+OFFICER = "urn:mpi:privacy-officer:pim"
+CERTIFICATES = (
+    "steward-somchai",
+    "steward-somsri",
+    "facility-10661",
+    "facility-11111",
+    "privacy-officer-pim",
+    "exchange-cdes",
+)
 HOSPITAL, CLINIC = "10661", "11111"
 
 Fields = dict[str, str]
@@ -84,6 +93,9 @@ class World:
         second: another steward's client.
         facility: client of the hospital.
         other: client of the clinic.
+        officer: client of the privacy officer.
+        exchange: client of an exchange.
+        officer_page: address and link of the privacy officer's page.
         folder: where everything lies.
         key: the steward's private key file.
         ring: keys of the facilities.
@@ -95,6 +107,9 @@ class World:
     second: Client
     facility: Client
     other: Client
+    officer: Client
+    exchange: Client
+    officer_page: tuple[str, str]
     folder: Path
     key: Path
     ring: KeyRing
@@ -171,18 +186,19 @@ def world(folder: Path, confirm_records: int = 10) -> Iterator[World]:
     """A real centre behind a real page, with nobody in it; two stewards have to agree on so many records."""
     ring = key_ring(folder)
     certs = certificates(folder / "certs")
-    issue_dev_certificates(certs, [], [], ["somsri"])
+    issue_dev_certificates(certs, [], [], ["somsri"], {"privacy-officer": ["pim"]})
     store = StoreConfig(folder / "data", folder / "secret" / "service.json", "th-v1")
     config = ServerConfig(store, "", (ring.current.name,), None, confirm_records=confirm_records)
     new_steward_key(folder / "steward.json", folder / "steward.pub.json")
     with centre_of(config) as centre, running(centre, server_tls(certs)) as address:
-        steward, second, facility, other = clients = [
-            Client(address=address, certificates=certs / name)
-            for name in ("steward-somchai", "steward-somsri", "facility-10661", "facility-11111")
-        ]
+        clients = [Client(address=address, certificates=certs / name) for name in CERTIFICATES]
+        steward, officer = clients[0], clients[4]
         try:
-            with page_served(OwnConnection(steward, STEWARD)) as (origin, link):
-                yield World(origin, link, steward, second, facility, other, folder, folder / "steward.json", ring)
+            with (
+                page_served(OwnConnection(steward, STEWARD)) as (origin, link),
+                page_served(OwnConnection(officer, OFFICER), "pim") as officer_page,
+            ):
+                yield World(origin, link, *clients, officer_page, folder, folder / "steward.json", ring)
         finally:
             for client in clients:
                 client.close()

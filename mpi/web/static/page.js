@@ -17,6 +17,12 @@ document.querySelectorAll("[data-copy]").forEach((button) =>
     tell(say("copied"));
   }),
 );
+// A chosen file becomes the text of a field, which is what is sent.
+document.querySelectorAll("input[type=file][data-into]").forEach((input) =>
+  input.addEventListener("change", async () => {
+    if (input.files[0]) document.getElementById(input.dataset.into).value = await input.files[0].text();
+  }),
+);
 // A form is sent once, however often its key is pressed.
 document.addEventListener("submit", (event) => {
   const form = event.target;
