@@ -38,7 +38,9 @@ from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import Answer, TaskFilter, Verdict
 from mpi.domain.task_detail import AskedQuestion, BulkDecided, Decided, Graph, ListedTask, TaskDetail
+from mpi.domain.watching import Wanted, Watched
 from mpi.errors import AccessDenied, ConfigInvalid, MpiError, Reason, RecordRejected, ServiceUnavailable
+from mpi.feed import PATIENCE_SECONDS, follow
 from mpi.v1 import admin_service_pb2 as admin_pb2
 from mpi.v1 import (
     admin_service_pb2_grpc,
@@ -55,7 +57,7 @@ from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.v1 import question_service_pb2 as question_pb2
 from mpi.v1 import registry_service_pb2 as registry_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
-from mpi.wire import admin, consent, convert, review, reviewing, stewardship
+from mpi.wire import admin, consent, convert, review, reviewing, stewardship, watching
 from mpi.wire.status import from_wire
 
 __all__ = [
@@ -79,6 +81,7 @@ CALLS_TOGETHER = 2
 """Calls for lookups under way at the same time, from which on further lookups share the next one."""
 BATCHES_IN_FLIGHT = 4
 """Batches sent ahead of the answers: enough to keep the server busy, few enough to lose little."""
+EVERYTHING = Wanted()
 
 _SERVICE_CONFIG = json.dumps(
     {
@@ -405,8 +408,74 @@ class Client:
             purpose=convert.purpose_to_proto(purpose),
             at_least=at_least or b"",
         )
-        response = self._call(self._locator.BatchLocate, request)
-        return BatchLocated(tuple(convert.located_from_proto(item) for item in response.outcomes), response.revision)
+        return _located(self._call(self._locator.BatchLocate, request))
+
+    def locate_stream(
+        self, batches: Iterable[Sequence[LocateKey]], purpose: PurposeOfUse, at_least: bytes | None = None
+    ) -> Iterator[BatchLocated]:
+        """Look up batches over one stream; `batches` is read a few batches ahead of the answers and no further.
+
+        Args:
+            batches: at most 1000 keys each.
+            purpose: why.
+            at_least: token of a write that the answers must reflect.
+
+        Yields:
+            The answers to each batch, in order; of a batch that is refused as a whole, every key has the same error.
+
+        Raises:
+            MpiError: the stream ended; what was yielded before was answered.
+        """
+        stream = _Stream(self._locator.LocateStream)
+        try:
+            for keys in batches:
+                request = locator_pb2.LocateStreamRequest(
+                    keys=map(convert.key_to_proto, keys),
+                    purpose=convert.purpose_to_proto(purpose),
+                    at_least=at_least or b"",
+                )
+                stream.send(request)
+                for response in stream.answers(BATCHES_IN_FLIGHT - 1, self._timeout):
+                    yield _located(response)
+            stream.finish()
+            for response in stream.answers(0, self._timeout):
+                yield _located(response)
+        except grpc.RpcError as error:
+            raise self._meant(error) from None
+        finally:
+            stream.close()
+
+    def watch(
+        self,
+        purpose: PurposeOfUse,
+        cursor: bytes = b"",
+        wanted: Wanted = EVERYTHING,
+        patience: float = PATIENCE_SECONDS,
+    ) -> Iterator[Watched]:
+        """Watch identities change, without end; see `mpi.domain.watching` for what is told.
+
+        A broken feed is opened again after the last page that was taken, so that none comes twice or is left out. Keep
+        the cursor of each page once it is dealt with, and begin with it the next time.
+
+        Args:
+            purpose: why.
+            cursor: of the last page that was dealt with; empty for "from now on".
+            wanted: which events are.
+            patience: seconds that the server may be away in one piece.
+
+        Yields:
+            Pages, the first at once; without events where nothing is to be told.
+
+        Raises:
+            RecordRejected: the cursor is none of this client's, or the filter is wrong.
+            AccessDenied: the client may not watch.
+            ServiceUnavailable: the server was away for too long.
+        """
+
+        def opened(after: bytes) -> Any:
+            return self._locator.WatchIdentities(watching.request_to_proto(purpose, after, wanted))
+
+        return follow(opened, self._meant, cursor, patience)
 
     def match(self, demographics: EncodedDemographics, purpose: PurposeOfUse, limit: int = 10) -> Matched:
         """Weigh demographics against the index without storing anything.
@@ -823,23 +892,21 @@ class _Stream:
     """A stream of batches whose answers can be waited for with a time limit, which gRPC's own iterator cannot."""
 
     def __init__(self, method: Callable[..., Any]) -> None:
-        self._requests: queue.SimpleQueue[registry_pb2.RegisterBatchRequest | None] = queue.SimpleQueue()
-        self._responses: queue.SimpleQueue[registry_pb2.RegisterBatchResponse | grpc.RpcError | None] = (
-            queue.SimpleQueue()
-        )
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._responses: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._unanswered = 0
         self._call = method(iter(self._requests.get, None))
-        self._reader = threading.Thread(target=self._read, name="mpi-register", daemon=True)
+        self._reader = threading.Thread(target=self._read, name="mpi-stream", daemon=True)
         self._reader.start()
 
-    def send(self, request: registry_pb2.RegisterBatchRequest) -> None:
+    def send(self, request: Any) -> None:
         self._unanswered += 1
         self._requests.put(request)
 
     def finish(self) -> None:
         self._requests.put(None)
 
-    def answers(self, most_unanswered: int, timeout: float) -> Iterator[registry_pb2.RegisterBatchResponse]:
+    def answers(self, most_unanswered: int, timeout: float) -> Iterator[Any]:
         """Give the answers that are there, and wait until no more than `most_unanswered` batches lack theirs."""
         until = time.monotonic() + timeout
         while self._unanswered:
@@ -884,6 +951,10 @@ class _Stream:
 def _batch(response: registry_pb2.RegisterBatchResponse) -> BatchRegistered:
     outcomes = tuple(convert.outcome_from_proto(outcome) for outcome in response.outcomes)
     return BatchRegistered(response.cursor, outcomes, response.revision, response.request_id)
+
+
+def _located(response: locator_pb2.BatchLocateResponse | locator_pb2.LocateStreamResponse) -> BatchLocated:
+    return BatchLocated(tuple(convert.located_from_proto(item) for item in response.outcomes), response.revision)
 
 
 def _check_loopback(address: str) -> None:

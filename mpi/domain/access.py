@@ -34,13 +34,17 @@ class Role(StrEnum):
 _LOOKERS = frozenset({Role.FACILITY, Role.EXCHANGE, Role.STEWARD})
 _FACILITIES = frozenset({Role.FACILITY})
 _STEWARDS = frozenset({Role.STEWARD})
+_MANY = frozenset({Role.EXCHANGE, Role.STEWARD})
 
 ALLOWED = {
     "/mpi.v1.RegistryService/Register": _FACILITIES,
     "/mpi.v1.RegistryService/RegisterBatch": _FACILITIES,
     "/mpi.v1.RegistryService/Retract": _FACILITIES,
     "/mpi.v1.LocatorService/Locate": _LOOKERS,
-    "/mpi.v1.LocatorService/BatchLocate": frozenset({Role.EXCHANGE, Role.STEWARD}),
+    # What leads to many people at once is not for facilities, which look up those who come to them.
+    "/mpi.v1.LocatorService/BatchLocate": _MANY,
+    "/mpi.v1.LocatorService/LocateStream": _MANY,
+    "/mpi.v1.LocatorService/WatchIdentities": _MANY,
     "/mpi.v1.LocatorService/Match": _LOOKERS,
     # A facility may bring an objection and no consent: a mistake then hides, and never shows.
     "/mpi.v1.ConsentService/Give": frozenset({Role.EXCHANGE, Role.PRIVACY_OFFICER}),

@@ -70,12 +70,16 @@ class Account:
     def asked(self, request: Message) -> None:
         """Take note of a request: of its purpose alone, never of what it asks for."""
         self.purpose = ""
-        self.identities, self.weighed = set(), Weighed()
+        self.anew()
         field = request.DESCRIPTOR.fields_by_name.get("purpose")
         if field is not None and field.enum_type is not None:
             value = field.enum_type.values_by_number.get(request.purpose)  # type: ignore[attr-defined]
             if value is not None and value.number:
                 self.purpose = value.name.removeprefix(_PURPOSE)
+
+    def anew(self) -> None:
+        """Forget what was weighed for answers that have left: what is weighed from now on is for the next one."""
+        self.identities, self.weighed = set(), Weighed()
 
     def answered(self, response: Message) -> Access:
         """Account for an answer."""

@@ -42,6 +42,7 @@ from mpi.server.servicers import (
 from mpi.server.stewards import Learning, Questions, QuestionServicer, Review, Stewardship, StewardshipServicer
 from mpi.server.tls import Revocation
 from mpi.server.tls import credentials as server_credentials
+from mpi.server.watches import Watches, Watching
 from mpi.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
@@ -117,6 +118,7 @@ class Application:
     clients: Clients
     privacy: Privacy
     pseudonyms: Pseudonyms
+    watching: Watching
     journal: Journal
     rules_digest: str
     key_epochs: tuple[str, ...] = ()
@@ -172,11 +174,12 @@ async def serve(
     guarded = edge.before(server)
     writer = Writer()
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
+    watches = Watches(application.watching)
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
     for_stewards = application.stewardship, application.review, application.learning
     use_cases = application.locator, application.history, application.matcher, application.pseudonyms
     locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        LocatorServicer(*use_cases, application.guard, writer, pool), guarded
+        LocatorServicer(*use_cases, watches, application.guard, writer, pool), guarded
     )
     if not lookups_only:
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(  # type: ignore[no-untyped-call]
@@ -214,10 +217,12 @@ async def serve(
         await stop.wait()
     finally:
         writer.refuse()
+        edge.drain()
         await health_servicer.enter_graceful_shutdown()
         await server.stop(STOP_SECONDS)
         # A batch under way must end before the caller closes the store.
         writer.close()
+        watches.close()
         pool.shutdown()
 
 

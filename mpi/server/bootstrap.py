@@ -20,6 +20,7 @@ from mpi.server.metrics import Figures, served
 from mpi.service.backlog import Backlog
 from mpi.service.clients import Clients
 from mpi.service.consent import Consents
+from mpi.service.cursors import Cursors
 from mpi.service.disclosure import Disclosure
 from mpi.service.gateway import Gateway
 from mpi.service.history import History
@@ -32,6 +33,7 @@ from mpi.service.questions import Questions
 from mpi.service.registration import Registry
 from mpi.service.review import Review
 from mpi.service.stewardship import Stewardship
+from mpi.service.watching import Watching
 from mpi.store.sql import Store, open_postgres, open_sqlite
 
 
@@ -146,6 +148,7 @@ def application(config: ServerConfig, *, follows: bool = True, writes: bool = Tr
         if catch_up(index, store) > store.head():
             raise IndexCorrupt("the index is ahead of the store, as after a restored backup; run `mpi index rebuild`")
         guard = Guard(config.limits)
+        pseudonyms = Pseudonyms(keys.pseudonyms, index)
         disclosure = Disclosure(gateway, index, store, policy, rules.model.digest)
         review = Review(store, index, matching, rules, policy, config.confirm_records)
         registry = Registry(gateway, store, index, matching, rules.model.digest)
@@ -167,7 +170,8 @@ def application(config: ServerConfig, *, follows: bool = True, writes: bool = Tr
                 questions=Questions(store, review),
                 consents=Consents(gateway, store, index, policy, rules.model.digest),
                 privacy=disclosure,
-                pseudonyms=Pseudonyms(keys.pseudonyms, index),
+                pseudonyms=pseudonyms,
+                watching=Watching(index, store, disclosure, Cursors(keys.pseudonyms), pseudonyms.outward),
                 clients=clients,
                 key_epochs=tuple(config.key_epochs),
                 rule_of=clients.rule_of,

@@ -46,6 +46,8 @@ BUSY_SECONDS = 1.0
 IDLE_SECONDS = 120.0
 """How long a stream may wait for its client's next message; one that never comes must not hold a place for ever."""
 
+_STOPPING = "the server is stopping; go on elsewhere"
+
 CALLER: ContextVar[Caller] = ContextVar("mpi_caller")
 """The client of the call that is being served; set before a servicer is entered."""
 
@@ -120,6 +122,14 @@ class Edge:
         self._calls = 0
         self._calls_of = Counter[str]()
         self._streams_of = Counter[str]()
+        self._waits = set[asyncio.Timeout]()
+        self._draining = False
+
+    def drain(self) -> None:
+        """End the streams: each when it next waits for its client or for something to tell."""
+        self._draining = True
+        for wait in self._waits:
+            wait.reschedule(0)
 
     def before(self, server: grpc.aio.Server) -> Guarded:
         """Stand before a server: services that are added to what this gives are served behind the edge.
@@ -134,6 +144,10 @@ class Edge:
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
                 self._unary(method, parse, handler.unary_unary), response_serializer=handler.response_serializer
+            )
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                self._feed(method, parse, handler.unary_stream), response_serializer=handler.response_serializer
             )
         return grpc.stream_stream_rpc_method_handler(
             self._stream(method, parse, handler.stream_stream), response_serializer=handler.response_serializer
@@ -160,7 +174,11 @@ class Edge:
             try:
                 self._admit(method, context, account)
                 with self._open(account.caller), self._place(account.caller):
-                    messages = (self._taken(parse, request, account) async for request in _in_time(requests))
+                    messages = (
+                        self._taken(parse, request, account)
+                        async for request in self._in_time(requests)
+                        if self._still_admitted(method, context, account)
+                    )
                     async with aclosing(serve(messages, context)) as responses:
                         async for response in responses:
                             await self._journal.write(account.answered(response))
@@ -172,6 +190,51 @@ class Edge:
                 await self._end(context, account, error)
 
         return guarded
+
+    def _feed(self, method: str, parse: Parse, serve: Callable[[Any, Context], AsyncGenerator[Any, None]]) -> Any:
+        """Guard a stream of answers to one request: it goes on for months, so who is served is asked throughout.
+
+        Where there is nothing to send for a while, None comes instead of a response.
+        """
+
+        async def guarded(request: bytes, context: Context) -> AsyncIterator[Any]:
+            account = self._account(method, context)
+            try:
+                self._admit(method, context, account)
+                with self._open(account.caller), self._place(account.caller):
+                    async with aclosing(serve(self._taken(parse, request, account), context)) as responses:
+                        async for response in responses:
+                            self._still_admitted(method, context, account)
+                            if self._draining:
+                                raise ServiceUnavailable(_STOPPING)
+                            if response is not None:
+                                await self._journal.write(account.answered(response))
+                                yield response
+            except BaseException as error:  # noqa: BLE001 (as above)
+                await self._end(context, account, error)
+
+        return guarded
+
+    async def _in_time(self, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The messages of a stream, as long as each comes in time and the server is not stopping."""
+        while not self._draining:
+            try:
+                async with asyncio.timeout(IDLE_SECONDS) as wait:
+                    self._waits.add(wait)
+                    try:
+                        request = await anext(requests)
+                    finally:
+                        self._waits.discard(wait)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if self._draining:
+                    break
+                raise ServiceUnavailable(
+                    f"nothing came on the stream for {IDLE_SECONDS:.0f} s; open it again"
+                ) from None
+            yield request
+        raise ServiceUnavailable(_STOPPING)
 
     @contextmanager
     def _place(self, caller: str) -> Iterator[None]:
@@ -208,6 +271,11 @@ class Edge:
             raise AccessDenied(Reason.ROLE_MISSING, f"the role {caller.role.value} does not allow this call")
         CALLER.set(caller)
 
+    def _still_admitted(self, method: str, context: Context, account: Account) -> bool:
+        """Admit the client of an open stream once more: a decision about it, or a revocation, ends the stream."""
+        self._admit(method, context, account)
+        return True
+
     def _taken(self, parse: Parse, request: bytes, account: Account) -> Message:
         self._journal.check()  # a batch that is written and then not answered for would have to be sent again
         try:
@@ -243,19 +311,6 @@ def _counted(held: Counter[str], caller: str, most: int, what: str, wait: float)
         held[caller] -= 1
         if not held[caller]:
             del held[caller]
-
-
-async def _in_time(requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The messages of a stream, as long as each comes in time."""
-    while True:
-        try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                request = await anext(requests)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise ServiceUnavailable(f"nothing came on the stream for {IDLE_SECONDS:.0f} s; open it again") from None
-        yield request
 
 
 class Guarded:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -22,10 +23,19 @@ from mpi.domain.identity import (
 )
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
-from mpi.errors import AccessDenied, IndexBehind, Reason, RecordRejected, ServiceUnavailable
+from mpi.errors import (
+    AccessDenied,
+    IndexBehind,
+    InputRejected,
+    RateLimited,
+    Reason,
+    RecordRejected,
+    ServiceUnavailable,
+)
 from mpi.server.accounts import ACCOUNT, Account
 from mpi.server.edge import CALLER, Context
 from mpi.server.limits import Guard
+from mpi.server.watches import Watches
 from mpi.v1 import consent_service_pb2 as consent_pb2
 from mpi.v1 import (
     consent_service_pb2_grpc,
@@ -37,7 +47,8 @@ from mpi.v1 import (
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.v1 import registry_service_pb2 as registry_pb2
-from mpi.wire import consent, convert, stewardship
+from mpi.wire import consent, convert, stewardship, watching
+from mpi.wire.status import item_error
 
 WAITING_BATCHES = 64
 """Most batches that wait for the writer; more than that and callers are told to come back."""
@@ -51,6 +62,8 @@ _POLL_SECONDS = 0.01
 _ANSWER_SHARE = 0.1
 """Share of the time left that is kept for the answer "not yet" to reach the caller before its deadline."""
 _KEYS_AT_ONCE = 50
+_PATIENT_SECONDS, _PATIENT_TIMES = 2.0, 10
+"""How long a batch of a stream waits for its client's limit, at most so often; then the stream ends."""
 _FOREIGN_RECORD = "a facility may write only its own records"
 
 Result = TypeVar("Result")
@@ -285,11 +298,13 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         history: History,
         matcher: Matcher,
         pseudonyms: Pseudonyms,
+        watches: Watches,
         guard: Guard,
         writer: Writer,
         pool: Executor,
     ) -> None:
         self._locator = locator
+        self._watches = watches
         self._history = history
         self._matcher = matcher
         self._pseudonyms = pseudonyms
@@ -337,29 +352,38 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         self, request: locator_pb2.BatchLocateRequest, context: Context
     ) -> locator_pb2.BatchLocateResponse:
         """Answer many keys, in their order; a malformed key is answered with its own error."""
-        begun = asyncio.get_running_loop().time()
-        asking = _asking(request.purpose)
-        consent.check_unbroken(asking.purpose)
         convert.check_batch(request.keys, "keys")
-        self._guard.admit(CALLER.get(), len(request.keys))
-        revision = await self._reached(request.at_least, context)
-        response = locator_pb2.BatchLocateResponse(revision=convert.revision_to_token(revision))
-        misses = 0
-        for start in range(0, len(request.keys), _KEYS_AT_ONCE):
-            keys = [self._key(message) for message in request.keys[start : start + _KEYS_AT_ONCE]]
-            found, _ = await self._located([key for key in keys if not isinstance(key, RecordRejected)], asking)
-            answers = iter(found)
-            for key in keys:
-                outcome = key if isinstance(key, RecordRejected) else next(answers)
-                if not isinstance(outcome, RecordRejected):
-                    misses += not outcome
-                    outcome = self._outward(outcome)
-                convert.write_located(response.outcomes.add(), outcome)
-            await asyncio.sleep(0)  # single look-ups go between
-        self._guard.missed(CALLER.get(), misses)
-        if misses:
-            await _levelled(begun, EMPTY_SECONDS)
+        response = locator_pb2.BatchLocateResponse()
+        await self._batch(request, response, context)
         return response
+
+    async def LocateStream(
+        self, request_iterator: AsyncIterator[locator_pb2.LocateStreamRequest], context: Context
+    ) -> AsyncIterator[locator_pb2.LocateStreamResponse]:
+        """Answer batches as `BatchLocate` does; the next is read when the answer to the last has been sent."""
+        async for request in request_iterator:
+            convert.check_batch(request.keys, "keys")
+            response = locator_pb2.LocateStreamResponse()
+            try:
+                await _paced(partial(self._batch, request, response, context))
+            except (InputRejected, IndexBehind) as refused:
+                response = locator_pb2.LocateStreamResponse()
+                for _ in request.keys:
+                    response.outcomes.add().error.CopyFrom(item_error(refused))
+            yield response
+
+    async def WatchIdentities(
+        self, request: locator_pb2.WatchIdentitiesRequest, context: Context
+    ) -> AsyncIterator[locator_pb2.WatchIdentitiesResponse | None]:
+        """Tell what the caller may learn of changes to identities, from now or from a cursor on."""
+        consent.check_unbroken(_asking(request.purpose).purpose)
+        wanted = watching.wanted_from_proto(request)
+        self._guard.admit(CALLER.get(), 1)
+        asking = partial(_asking, request.purpose)
+        async with aclosing(self._watches.feed(CALLER.get(), asking, wanted, request.cursor)) as pages:
+            async for page in pages:
+                yield page
+                ACCOUNT.get().anew()
 
     async def Match(self, request: locator_pb2.MatchRequest, context: Context) -> locator_pb2.MatchResponse:
         """Weigh demographics against the index without storing anything."""
@@ -387,6 +411,34 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             decision=convert.decision_to_proto(decision),
             revision=convert.revision_to_token(revision),
         )
+
+    async def _batch(
+        self,
+        request: locator_pb2.BatchLocateRequest | locator_pb2.LocateStreamRequest,
+        response: locator_pb2.BatchLocateResponse | locator_pb2.LocateStreamResponse,
+        context: Context,
+    ) -> None:
+        """Write the answers to a batch."""
+        begun = asyncio.get_running_loop().time()
+        asking = _asking(request.purpose)
+        consent.check_unbroken(asking.purpose)
+        self._guard.admit(CALLER.get(), len(request.keys))
+        response.revision = convert.revision_to_token(await self._reached(request.at_least, context))
+        misses = 0
+        for start in range(0, len(request.keys), _KEYS_AT_ONCE):
+            keys = [self._key(message) for message in request.keys[start : start + _KEYS_AT_ONCE]]
+            found, _ = await self._located([key for key in keys if not isinstance(key, RecordRejected)], asking)
+            answers = iter(found)
+            for key in keys:
+                outcome = key if isinstance(key, RecordRejected) else next(answers)
+                if not isinstance(outcome, RecordRejected):
+                    misses += not outcome
+                    outcome = self._outward(outcome)
+                convert.write_located(response.outcomes.add(), outcome)
+            await asyncio.sleep(0)  # single look-ups go between
+        self._guard.missed(CALLER.get(), misses)
+        if misses:
+            await _levelled(begun, EMPTY_SECONDS)
 
     async def _located(
         self, keys: Sequence[LocateKey], asking: Asking
@@ -533,6 +585,20 @@ class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
 def signed() -> tuple[str, str]:
     """Who calls, and the name of the call, which is the same in the log of changes and in the audit journal."""
     return CALLER.get().urn, ACCOUNT.get().request
+
+
+async def _paced(work: Callable[[], Awaitable[None]]) -> None:
+    """Do what a limit may refuse, a moment later where it says so: a stream's client waits anyway."""
+    for _ in range(_PATIENT_TIMES):
+        try:
+            await work()
+        except RateLimited as refused:
+            if refused.retry_after > _PATIENT_SECONDS:
+                raise
+            await asyncio.sleep(refused.retry_after)
+        else:
+            return
+    await work()
 
 
 async def _levelled(begun: float, step: float) -> None:

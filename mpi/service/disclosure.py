@@ -146,6 +146,34 @@ class Disclosure:
         asking.weighed.grounds |= why if shown else set()
         return shown
 
+    def lasting(
+        self, reader: IndexReader, members: Sequence[Member], asking: Asking
+    ) -> tuple[frozenset[int], frozenset[str]]:
+        """Say which records of an identity may be shown without using up a consent, and what showing them rests on.
+
+        Args:
+            reader: the snapshot.
+            members: all records of the identity.
+            asking: who asks; it is not noted there.
+        """
+        seen, used, why = self._seen(reader, list(members), asking)
+        if used:
+            holdings = [Holding(member.location.facility, frozenset(member.subjects())) for member in members]
+            others = [each for each in reader.consents(members) if each not in used]
+            seen, _ = disclosed(self._policy, asking, holdings, others)
+            why = grounds(self._policy, asking, holdings, others)
+        return frozenset(member.number for member, is_seen in zip(members, seen, strict=True) if is_seen), frozenset(
+            why
+        )
+
+    def asks_over(self, asking: Asking, network: str) -> bool:
+        """Say whether what is said about a network concerns what a client may see."""
+        return any(each.name == network for each in self._policy.asked_over(asking.client))
+
+    def is_plain(self, asking: Asking, facility: str) -> bool:
+        """Say whether a facility's record may be shown of somebody who said nothing."""
+        return asking.whole or bool(self._plain(asking, facility))
+
     def revision(self) -> int:
         """Revision of the store that the index stands at."""
         with self._index.reading() as reader:

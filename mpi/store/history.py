@@ -49,6 +49,26 @@ def identity_at(reading: Reading, eid: str, revision: int) -> IdentityView | Non
     return IdentityView(eid, members, split=tuple(sorted(split))) if members else None
 
 
+def records_before(reading: Reading, eid: str, revision: int) -> frozenset[int]:
+    """Read which records were in an identity before a change, those excepted that were erased since.
+
+    Args:
+        reading: a snapshot that has this revision.
+        eid: enterprise id.
+        revision: the first change that does not count.
+    """
+    held = set[int]()
+    for change in reading.selected(Selection(eid=eid)):
+        if change.revision >= revision:
+            break
+        for move in changes.moves(change.revision, change.event):
+            if move.target == eid:
+                held.add(move.record)
+            elif move.source == eid:
+                held.discard(move.record)
+    return frozenset(held)
+
+
 def identity_now(reading: Reading, eid: str) -> IdentityView | None:
     """Read an identity as it is; None when it holds nothing."""
     grouping = reading.grouping([eid])

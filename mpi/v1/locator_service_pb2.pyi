@@ -70,6 +70,50 @@ PURPOSE_OF_USE_HOPERAT: PurposeOfUse.ValueType  # 8
 """PURPOSE_OF_USE_HOPERAT is health care operations."""
 global___PurposeOfUse = PurposeOfUse
 
+class _IdentityEventKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _IdentityEventKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_IdentityEventKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    IDENTITY_EVENT_KIND_UNSPECIFIED: _IdentityEventKind.ValueType  # 0
+    """IDENTITY_EVENT_KIND_UNSPECIFIED is never sent."""
+    IDENTITY_EVENT_KIND_LINK: _IdentityEventKind.ValueType  # 1
+    """IDENTITY_EVENT_KIND_LINK means that records have come to be found under `eid`; it may be new."""
+    IDENTITY_EVENT_KIND_UNLINK: _IdentityEventKind.ValueType  # 2
+    """IDENTITY_EVENT_KIND_UNLINK means that records of `source` are found under `eid` from now on; both remain."""
+    IDENTITY_EVENT_KIND_MERGE: _IdentityEventKind.ValueType  # 3
+    """IDENTITY_EVENT_KIND_MERGE means that everything of `source` is found under `eid` from now on."""
+    IDENTITY_EVENT_KIND_SPLIT: _IdentityEventKind.ValueType  # 4
+    """IDENTITY_EVENT_KIND_SPLIT means that `eid` was split off `source`."""
+    IDENTITY_EVENT_KIND_RETRACT: _IdentityEventKind.ValueType  # 5
+    """IDENTITY_EVENT_KIND_RETRACT means that a facility took a record of `eid` back."""
+    IDENTITY_EVENT_KIND_LOOK_AGAIN: _IdentityEventKind.ValueType  # 6
+    """IDENTITY_EVENT_KIND_LOOK_AGAIN means that a lookup of `eid` may give something else than before: a record was
+    registered anew, or what the citizen wants has changed. It does not say which.
+    """
+
+class IdentityEventKind(_IdentityEventKind, metaclass=_IdentityEventKindEnumTypeWrapper):
+    """IdentityEventKind is what happened to an identity, as a client that sees no more than it may would tell it."""
+
+IDENTITY_EVENT_KIND_UNSPECIFIED: IdentityEventKind.ValueType  # 0
+"""IDENTITY_EVENT_KIND_UNSPECIFIED is never sent."""
+IDENTITY_EVENT_KIND_LINK: IdentityEventKind.ValueType  # 1
+"""IDENTITY_EVENT_KIND_LINK means that records have come to be found under `eid`; it may be new."""
+IDENTITY_EVENT_KIND_UNLINK: IdentityEventKind.ValueType  # 2
+"""IDENTITY_EVENT_KIND_UNLINK means that records of `source` are found under `eid` from now on; both remain."""
+IDENTITY_EVENT_KIND_MERGE: IdentityEventKind.ValueType  # 3
+"""IDENTITY_EVENT_KIND_MERGE means that everything of `source` is found under `eid` from now on."""
+IDENTITY_EVENT_KIND_SPLIT: IdentityEventKind.ValueType  # 4
+"""IDENTITY_EVENT_KIND_SPLIT means that `eid` was split off `source`."""
+IDENTITY_EVENT_KIND_RETRACT: IdentityEventKind.ValueType  # 5
+"""IDENTITY_EVENT_KIND_RETRACT means that a facility took a record of `eid` back."""
+IDENTITY_EVENT_KIND_LOOK_AGAIN: IdentityEventKind.ValueType  # 6
+"""IDENTITY_EVENT_KIND_LOOK_AGAIN means that a lookup of `eid` may give something else than before: a record was
+registered anew, or what the citizen wants has changed. It does not say which.
+"""
+global___IdentityEventKind = IdentityEventKind
+
 @typing.final
 class LocateKey(google.protobuf.message.Message):
     """LocateKey names the person that a lookup is about."""
@@ -255,6 +299,60 @@ class BatchLocateResponse(google.protobuf.message.Message):
 global___BatchLocateResponse = BatchLocateResponse
 
 @typing.final
+class LocateStreamRequest(google.protobuf.message.Message):
+    """LocateStreamRequest is one batch of a stream."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
+    AT_LEAST_FIELD_NUMBER: builtins.int
+    purpose: global___PurposeOfUse.ValueType
+    """LocateStreamRequest.purpose says why the questions are asked."""
+    at_least: builtins.bytes
+    """LocateStreamRequest.at_least is a revision token from a write; the answers are at least as fresh."""
+    @property
+    def keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LocateKey]:
+        """LocateStreamRequest.keys name the persons, at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        keys: collections.abc.Iterable[global___LocateKey] | None = ...,
+        purpose: global___PurposeOfUse.ValueType = ...,
+        at_least: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["at_least", b"at_least", "keys", b"keys", "purpose", b"purpose"]) -> None: ...
+
+global___LocateStreamRequest = LocateStreamRequest
+
+@typing.final
+class LocateStreamResponse(google.protobuf.message.Message):
+    """LocateStreamResponse answers one batch of a stream."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    revision: builtins.bytes
+    """LocateStreamResponse.revision is an opaque token of the state that was answered from; empty for a refused batch."""
+    @property
+    def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LocateOutcome]:
+        """LocateStreamResponse.outcomes has one entry for each key, in the order of the request. Where the whole batch is
+        refused, each has the same error, and the stream goes on.
+        """
+
+    def __init__(
+        self,
+        *,
+        outcomes: collections.abc.Iterable[global___LocateOutcome] | None = ...,
+        revision: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["outcomes", b"outcomes", "revision", b"revision"]) -> None: ...
+
+global___LocateStreamResponse = LocateStreamResponse
+
+@typing.final
 class MatchRequest(google.protobuf.message.Message):
     """MatchRequest asks who a set of encoded demographics may be."""
 
@@ -310,3 +408,97 @@ class MatchResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "decision", b"decision", "revision", b"revision"]) -> None: ...
 
 global___MatchResponse = MatchResponse
+
+@typing.final
+class IdentityEvent(google.protobuf.message.Message):
+    """IdentityEvent is one thing that happened."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    EID_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    FACILITIES_FIELD_NUMBER: builtins.int
+    kind: global___IdentityEventKind.ValueType
+    """IdentityEvent.kind is what it was."""
+    eid: builtins.str
+    """IdentityEvent.eid is the identity to look up, as this client knows it."""
+    source: builtins.str
+    """IdentityEvent.source is the identity that records came from, as this client knows it; empty where there is none."""
+    @property
+    def facilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """IdentityEvent.facilities are codes of the facilities whose records it is about, sorted; empty for LOOK_AGAIN."""
+
+    def __init__(
+        self,
+        *,
+        kind: global___IdentityEventKind.ValueType = ...,
+        eid: builtins.str = ...,
+        source: builtins.str = ...,
+        facilities: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["eid", b"eid", "facilities", b"facilities", "kind", b"kind", "source", b"source"]) -> None: ...
+
+global___IdentityEvent = IdentityEvent
+
+@typing.final
+class WatchIdentitiesRequest(google.protobuf.message.Message):
+    """WatchIdentitiesRequest opens a feed of changes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PURPOSE_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
+    KINDS_FIELD_NUMBER: builtins.int
+    FACILITIES_FIELD_NUMBER: builtins.int
+    purpose: global___PurposeOfUse.ValueType
+    """WatchIdentitiesRequest.purpose says why the client wants to know; BTG is refused."""
+    cursor: builtins.bytes
+    """WatchIdentitiesRequest.cursor is the last one that this client has received, whatever it filtered by; empty for
+    "from now on". It means nothing to other clients.
+    """
+    @property
+    def kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___IdentityEventKind.ValueType]:
+        """WatchIdentitiesRequest.kinds are the kinds that are wanted; none stands for every kind."""
+
+    @property
+    def facilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """WatchIdentitiesRequest.facilities leave only events that concern a record of one of them, at most 1000 codes; none
+        stands for every facility.
+        """
+
+    def __init__(
+        self,
+        *,
+        purpose: global___PurposeOfUse.ValueType = ...,
+        cursor: builtins.bytes = ...,
+        kinds: collections.abc.Iterable[global___IdentityEventKind.ValueType] | None = ...,
+        facilities: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "facilities", b"facilities", "kinds", b"kinds", "purpose", b"purpose"]) -> None: ...
+
+global___WatchIdentitiesRequest = WatchIdentitiesRequest
+
+@typing.final
+class WatchIdentitiesResponse(google.protobuf.message.Message):
+    """WatchIdentitiesResponse is one page of the feed."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
+    cursor: builtins.bytes
+    """WatchIdentitiesResponse.cursor leads on after these events. Keep it once they are dealt with."""
+    @property
+    def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___IdentityEvent]:
+        """WatchIdentitiesResponse.events are what happened, in order; none where there is nothing to tell."""
+
+    def __init__(
+        self,
+        *,
+        events: collections.abc.Iterable[global___IdentityEvent] | None = ...,
+        cursor: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "events", b"events"]) -> None: ...
+
+global___WatchIdentitiesResponse = WatchIdentitiesResponse

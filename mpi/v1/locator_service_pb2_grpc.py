@@ -46,10 +46,20 @@ class LocatorServiceStub(object):
                 request_serializer=mpi_dot_v1_dot_locator__service__pb2.BatchLocateRequest.SerializeToString,
                 response_deserializer=mpi_dot_v1_dot_locator__service__pb2.BatchLocateResponse.FromString,
                 _registered_method=True)
+        self.LocateStream = channel.stream_stream(
+                '/mpi.v1.LocatorService/LocateStream',
+                request_serializer=mpi_dot_v1_dot_locator__service__pb2.LocateStreamRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_locator__service__pb2.LocateStreamResponse.FromString,
+                _registered_method=True)
         self.Match = channel.unary_unary(
                 '/mpi.v1.LocatorService/Match',
                 request_serializer=mpi_dot_v1_dot_locator__service__pb2.MatchRequest.SerializeToString,
                 response_deserializer=mpi_dot_v1_dot_locator__service__pb2.MatchResponse.FromString,
+                _registered_method=True)
+        self.WatchIdentities = channel.unary_stream(
+                '/mpi.v1.LocatorService/WatchIdentities',
+                request_serializer=mpi_dot_v1_dot_locator__service__pb2.WatchIdentitiesRequest.SerializeToString,
+                response_deserializer=mpi_dot_v1_dot_locator__service__pb2.WatchIdentitiesResponse.FromString,
                 _registered_method=True)
 
 
@@ -73,8 +83,27 @@ class LocatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LocateStream(self, request_iterator, context):
+        """LocateStream answers batches over one stream, for long jobs: each with one answer, in their order. The next is read
+        when the answer to the last has been sent, so a client that reads slowly is served slowly and loses nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Match(self, request, context):
         """Match weighs encoded demographics against the index without storing anything.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchIdentities(self, request, context):
+        """WatchIdentities tells from now on, or from a cursor on, which identities have changed. It tells what this client
+        may learn of for this purpose at the time that it is told, as the client knows it; about everything else it is
+        silent, so what a client keeps must be looked up again before it is used. The first response comes at once, and
+        others at least every 15 seconds: they may hold a cursor alone. The stream ends when the server stops, with
+        UNAVAILABLE; go on elsewhere after the last cursor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,10 +122,20 @@ def add_LocatorServiceServicer_to_server(servicer, server):
                     request_deserializer=mpi_dot_v1_dot_locator__service__pb2.BatchLocateRequest.FromString,
                     response_serializer=mpi_dot_v1_dot_locator__service__pb2.BatchLocateResponse.SerializeToString,
             ),
+            'LocateStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.LocateStream,
+                    request_deserializer=mpi_dot_v1_dot_locator__service__pb2.LocateStreamRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_locator__service__pb2.LocateStreamResponse.SerializeToString,
+            ),
             'Match': grpc.unary_unary_rpc_method_handler(
                     servicer.Match,
                     request_deserializer=mpi_dot_v1_dot_locator__service__pb2.MatchRequest.FromString,
                     response_serializer=mpi_dot_v1_dot_locator__service__pb2.MatchResponse.SerializeToString,
+            ),
+            'WatchIdentities': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchIdentities,
+                    request_deserializer=mpi_dot_v1_dot_locator__service__pb2.WatchIdentitiesRequest.FromString,
+                    response_serializer=mpi_dot_v1_dot_locator__service__pb2.WatchIdentitiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -166,6 +205,33 @@ class LocatorService(object):
             _registered_method=True)
 
     @staticmethod
+    def LocateStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/mpi.v1.LocatorService/LocateStream',
+            mpi_dot_v1_dot_locator__service__pb2.LocateStreamRequest.SerializeToString,
+            mpi_dot_v1_dot_locator__service__pb2.LocateStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Match(request,
             target,
             options=(),
@@ -182,6 +248,33 @@ class LocatorService(object):
             '/mpi.v1.LocatorService/Match',
             mpi_dot_v1_dot_locator__service__pb2.MatchRequest.SerializeToString,
             mpi_dot_v1_dot_locator__service__pb2.MatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchIdentities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mpi.v1.LocatorService/WatchIdentities',
+            mpi_dot_v1_dot_locator__service__pb2.WatchIdentitiesRequest.SerializeToString,
+            mpi_dot_v1_dot_locator__service__pb2.WatchIdentitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

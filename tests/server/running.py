@@ -127,6 +127,7 @@ class MemoryIndex:
             clients=self,
             privacy=self,
             pseudonyms=self,
+            watching=self,
             journal=self,
             rules_digest="ab" * 32,
             key_epochs=("1-5f2c90aa",),

@@ -48,6 +48,8 @@ RegistryService/RegisterBatch      yes      no       no      no      no      no
 RegistryService/Retract            yes      no       no      no      no      no
 LocatorService/Locate              yes      yes      yes     no      no      no
 LocatorService/BatchLocate         no       yes      yes     no      no      no
+LocatorService/LocateStream        no       yes      yes     no      no      no
+LocatorService/WatchIdentities     no       yes      yes     no      no      no
 LocatorService/Match               yes      yes      yes     no      no      no
 ConsentService/Give                no       yes      no      no      yes     no
 ConsentService/Withdraw            yes      yes      no      no      yes     no
