@@ -15,7 +15,7 @@ import queue
 import ssl
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -451,7 +451,7 @@ class Client:
         cursor: bytes = b"",
         wanted: Wanted = EVERYTHING,
         patience: float = PATIENCE_SECONDS,
-    ) -> Iterator[Watched]:
+    ) -> Generator[Watched, None, None]:
         """Watch identities change, without end; see `mpi.domain.watching` for what is told.
 
         A broken feed is opened again after the last page that was taken, so that none comes twice or is left out. Keep

@@ -5,8 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from typing import Any
 
 import grpc
@@ -30,7 +30,7 @@ Meant = Callable[[grpc.RpcError], MpiError]
 """Says which error a status means."""
 
 
-def follow(opened: Opened, meant: Meant, cursor: bytes, patience: float) -> Iterator[Watched]:
+def follow(opened: Opened, meant: Meant, cursor: bytes, patience: float) -> Generator[Watched, None, None]:
     """Give page after page; each is followed by those after its cursor, over one call or several.
 
     Args:
@@ -45,10 +45,11 @@ def follow(opened: Opened, meant: Meant, cursor: bytes, patience: float) -> Iter
     heard, wait = time.monotonic(), SOONEST
     while True:
         try:
-            for page in _pages(opened(cursor), meant):
-                cursor, wait = page.cursor, SOONEST
-                yield page
-                heard = time.monotonic()  # the time that the caller took does not count
+            with closing(_pages(opened(cursor), meant)) as pages:
+                for page in pages:
+                    cursor, wait = page.cursor, SOONEST
+                    yield page
+                    heard = time.monotonic()  # the time that the caller took does not count
         except (ServiceUnavailable, IndexBehind):
             if time.monotonic() - heard + wait > patience:
                 raise
@@ -56,7 +57,7 @@ def follow(opened: Opened, meant: Meant, cursor: bytes, patience: float) -> Iter
         wait = min(2 * wait, LATEST)
 
 
-def _pages(call: Any, meant: Meant) -> Iterator[Watched]:
+def _pages(call: Any, meant: Meant) -> Generator[Watched, None, None]:
     """Read one call, no more than a page ahead."""
     ahead: queue.Queue[Any] = queue.Queue(1)
     closing = threading.Event()

@@ -55,7 +55,7 @@ def run(
     Raises:
         MpiError: an argument, the key ring or the server refuses.
     """
-    use, codes = _purpose(purpose), load_facility_codes(facility_codes)
+    use, codes = purpose_named(purpose), load_facility_codes(facility_codes)
     ring = load_key_ring(keys) if keys and keys.is_dir() else None
     look_up = locate_keys(load_lookup_keys(keys) if keys else (), national_id, facility, local_id, eid, codes)
     with Client(address=server, certificates=certs) as client:
@@ -120,7 +120,8 @@ def _typed(argument: str) -> str:
     return sys.stdin.readline().strip() if argument == STANDARD_INPUT else argument
 
 
-def _purpose(word: str) -> PurposeOfUse:
+def purpose_named(word: str) -> PurposeOfUse:
+    """The purpose of use that a word names; raises ConfigInvalid for none."""
     try:
         return PurposeOfUse(word.upper())
     except ValueError:

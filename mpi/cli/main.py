@@ -500,6 +500,36 @@ def locate(
     )
 
 
+@app.command(
+    epilog="Example: mpi watch --server 127.0.0.1:7443 --certs certs/exchange-cdes --purpose TREAT --since cursor.txt"
+)
+def watch(
+    server: Server,
+    purpose: Annotated[str, typer.Option(help="Purpose of use (HL7), such as TREAT.")],
+    certs: Certificates = None,
+    since: Annotated[
+        Path | None,
+        typer.Option(help="Go on from this file's cursor, and keep it there; without the file from now on."),
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only these kinds of event, such as merge; several times for more.")
+    ] = None,
+    facility: Annotated[
+        list[str] | None, typer.Option(help="Only what concerns a record of this facility; several times for more.")
+    ] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print changes of identities as they happen, as far as this client may learn of them.
+
+    Every event names an identity to look up again. After a crash the last events may be printed a second time; none is
+    left out.
+    """
+    from mpi.cli.watch import run
+
+    run(server, purpose, certs, since, kind or (), facility or (), most, as_json=as_json)
+
+
 @app.command(epilog="Example: mpi population --persons 3000 --seed 7 --out population")
 def population(
     persons: Annotated[int, typer.Option(min=1, help="How many people.")],
