@@ -15,6 +15,7 @@ import pytest
 from mpi.client import Client, PurposeOfUse
 from mpi.config import ServerConfig, StoreConfig
 from mpi.domain.identifiers import EnterpriseId, LocalIdToken
+from mpi.domain.watching import Wanted
 from mpi.errors import MpiError
 from mpi.server.bootstrap import application
 from mpi.server.certs import issue_dev_certificates
@@ -64,6 +65,12 @@ def test_logs_errors_and_metrics_name_nobody(tmp_path: Path, caplog: pytest.LogC
             lambda: exchange.locate(phone, TREAT),
             lambda: exchange.locate(EnterpriseId(eid), TREAT),
             lambda: exchange.match(record.demographics, TREAT),
+            lambda: next(exchange.watch(TREAT)),
+            lambda: next(exchange.watch(TREAT, number.value)),
+            lambda: next(exchange.watch(TREAT, b"", Wanted(facilities=frozenset({PERSON["national_id"]})))),
+            lambda: next(facility.watch(TREAT, number.value)),
+            lambda: next(exchange.locate_stream([[number, phone, EnterpriseId("planted-eid")]], TREAT)),
+            lambda: next(facility.locate_stream([[number]], TREAT)),
             lambda: officer.withdraw_consent(number, "mor-prom", [TREAT], reference=REFERENCE),
             lambda: exchange.locate(number, TREAT),
             lambda: exchange.locate(number, BTG, reason=REASON),

@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import grpc
@@ -93,6 +94,39 @@ def test_workers_answer_and_the_registrar_writes(tmp_path: Path) -> None:
         supervisor.terminate()
         assert supervisor.wait(60) == 0
         assert not any(map(alive, after))
+
+
+def test_a_feed_goes_on_in_another_worker(tmp_path: Path) -> None:
+    """Workers are killed again and again; what they had told and what the next ones tell is all that happened, once."""
+    rows = [raw("นายสมชาย ใจดี", str(turn), birth_date=f"{turn + 1}/03/2525", sex="1") for turn in range(9)]
+    records = encoded(key_ring(tmp_path), "10661", *rows)
+    found: list[str] = []
+    with serving(tmp_path) as (supervisor, where):
+        begun = threading.Event()
+
+        def watch() -> None:
+            with Client(address=where["listening"]) as client, closing(client.watch(TREAT)) as pages:
+                for page in pages:
+                    begun.set()
+                    found.extend(event.eid for event in page.events)
+                    if len(found) >= len(records):
+                        return
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        assert begun.wait(60)
+        with Client(address=where["registrar"]) as registrar:
+            eids = [registrar.register(record).registration.eid for record in records[:3]]
+            for turn in (3, 6):
+                until(lambda turn=turn: len(found) == turn)  # type: ignore[misc]
+                _, *workers = sorted(children(supervisor.pid))
+                for worker in workers:
+                    os.kill(worker, signal.SIGKILL)
+                eids += [registrar.register(record).registration.eid for record in records[turn : turn + 3]]
+                until(lambda: len(children(supervisor.pid)) == WORKERS + 1)
+        watcher.join(60)
+        assert not watcher.is_alive()
+    assert found == eids
 
 
 def test_no_process_outlives_its_supervisor(tmp_path: Path) -> None:
