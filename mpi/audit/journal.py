@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -19,6 +20,12 @@ from mpi.errors import ServiceUnavailable
 
 MOST_WAITING = 4096
 """Entries that may wait for the disk; more, and calls are refused."""
+PAUSE_SECONDS = 0.001
+"""Entries that follow each other within this time share a group: one write, one signature and one change of threads."""
+GATHER_SECONDS = 0.008
+"""No entry waits longer than this for those after it."""
+LARGE = 64
+"""Entries with which a group grows no further."""
 MOST_PSEUDONYMS = 1000
 """Identities that one entry names; an answer with more has further entries."""
 RETRY_SECONDS = 0.5
@@ -42,6 +49,8 @@ class Journal:
         self._retry = retry
         self._wake = threading.Condition()
         self._waiting: deque[tuple[Access, asyncio.Future[None]]] = deque()
+        self._gathering = False
+        self._crowded = False
         self._refused = 0
         self._broken = False
         self._stopping = False
@@ -92,24 +101,44 @@ class Journal:
         self._chain.close()
 
     def _put(self, access: Access) -> asyncio.Future[None]:
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
         with self._wake:
             if self._broken or self._stopping or len(self._waiting) >= MOST_WAITING:
                 self._refused += 1
                 raise ServiceUnavailable(_REFUSED)
             self._waiting.append((access, written))
-            self._wake.notify()
+            if self._gathering:
+                return written
+            if not self._crowded:
+                self._wake.notify()  # a caller alone waits for nobody
+                return written
+            self._gathering = True
+        until = time.monotonic() + GATHER_SECONDS
+        loop.call_later(PAUSE_SECONDS, self._gather, loop, until, len(self._waiting))
         return written
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, until: float, seen: int) -> None:
+        """Hand the group over unless it still grows."""
+        waiting = len(self._waiting)
+        if seen < waiting < LARGE and time.monotonic() < until:
+            loop.call_later(PAUSE_SECONDS, self._gather, loop, until, waiting)
+            return
+        with self._wake:
+            self._gathering = False
+            self._wake.notify()
 
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._waiting and not self._broken and not self._stopping:
-                    self._wake.wait()
+                while (self._gathering or not self._waiting) and not self._broken and not self._stopping:
+                    if not self._wake.wait(2 * GATHER_SECONDS if self._gathering else None):
+                        self._gathering = False  # its event loop has ended
                 if self._broken and not self._stopping:
                     self._wake.wait(self._retry)
                 group = list(self._waiting)
                 self._waiting.clear()
+                self._crowded = len(group) > 1
                 if self._stopping and not group:
                     return
             self._take(group)

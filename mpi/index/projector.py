@@ -69,15 +69,17 @@ def catch_up(index: Index, store: Store) -> int:
     """
     with index.reading() as reader:
         revision, followed = reader.revision(), reader.lineage()
-    lineage = store.lineage()
-    if followed and followed != lineage:
-        raise IndexCorrupt(
-            "the index is of another history than the store, as after a restore; run `mpi index rebuild`"
-        )
-    if not followed:
-        index.write(lambda writer: writer.set_lineage(lineage))
     while True:
-        batch = list(store.changes(revision, CHANGES_PER_WRITE))
+        with store.reading() as reading:
+            lineage = reading.noted(LINEAGE)
+            batch = list(reading.changes(revision, CHANGES_PER_WRITE))
+        if followed and followed != lineage:
+            raise IndexCorrupt(
+                "the index is of another history than the store, as after a restore; run `mpi index rebuild`"
+            )
+        if not followed:
+            index.write(lambda writer, lineage=lineage: writer.set_lineage(lineage))  # type: ignore[misc]
+            followed = lineage
         if not batch:
             return revision
         revision = project(index, batch)
@@ -109,10 +111,13 @@ class Follower:
         self._thread.join()
 
     def _run(self) -> None:
-        failing = False
+        failing, seen = False, -1
         while not self._stop.wait(self._seconds):
             try:
-                catch_up(self._index, self._store)
+                commits = self._store.commits()
+                if commits is None or commits != seen:
+                    catch_up(self._index, self._store)
+                    seen = -1 if commits is None else commits
                 failing = False
             except MpiError as error:
                 # Lookups go on from what the index holds; nothing is lost, only late.

@@ -41,9 +41,12 @@ class Store:
         self._engine = engine
         self._at_rest = at_rest
         self._sealings: dict[str, Sealing] = {}
+        self._watching: Connection | None = None
 
     def close(self) -> None:
         """Close every connection."""
+        if self._watching is not None:
+            self._watching.close()
         self._engine.dispose()
 
     @contextmanager
@@ -135,6 +138,21 @@ class Store:
         """Names of the epochs of the keys at rest that rows are sealed with, the oldest first."""
         with self.reading() as reading:
             return reading.noted(AT_REST).split()
+
+    def commits(self) -> int | None:
+        """A number that is another one when anybody has committed since; None where the database tells only when asked.
+
+        The thread that asks first is the one that may ask.
+
+        Raises:
+            StoreUnusable: the database cannot be read.
+        """
+        if self._engine.dialect.name != "sqlite":
+            return None
+        with _translated():
+            if self._watching is None:
+                self._watching = self._engine.connect()
+            return int(self._watching.exec_driver_sql("PRAGMA data_version").scalar_one())
 
     def lineage(self) -> str:
         """Name of the history that revisions count. A restored store has another one: its next changes are others."""
