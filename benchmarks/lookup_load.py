@@ -1,0 +1,219 @@
+"""Load for lookups, from a process of its own that `loaded` starts with one line of JSON.
+
+In a closed loop so many calls are kept under way; in an open loop calls begin at a rate, whether the others have been
+answered or not, so that whoever answers late is not asked less. `loaded_by_h2load` is another generator that knows
+nothing of this one: h2load (Debian: nghttp2-client), one request over and over, without client certificates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import uvloop
+from register import processor_seconds
+
+LOCATE = "/mpi.v1.LocatorService/Locate"
+UNDER_WAY = 64
+"""Calls that a generator keeps under way in a closed loop."""
+H2LOAD_CONNECTIONS = 4
+HERE = Path(__file__).resolve()
+
+
+def channel(address: str, certificates: Path | None) -> grpc.aio.Channel:
+    """Open a channel, with a client's certificate or in plain text."""
+    options = (("grpc.max_receive_message_length", 64 << 20),)
+    if certificates is None:
+        return grpc.aio.insecure_channel(address, options)
+    files = ((certificates / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem"))
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*files), options)
+
+
+async def closed_loop(call: Callable[[bytes], Any], requests: Sequence[bytes], seconds: float, calls: int) -> int:
+    """Keep so many calls under way for so long; gives how many were answered."""
+    done, end = 0, time.perf_counter() + seconds
+
+    async def loop(turn: int) -> None:
+        nonlocal done
+        at = turn * len(requests) // calls
+        while time.perf_counter() < end:
+            await call(requests[at % len(requests)])
+            at += 1
+            done += 1
+
+    await asyncio.gather(*(loop(turn) for turn in range(calls)))
+    return done
+
+
+async def open_loop(
+    call: Callable[[bytes], Any], requests: Sequence[bytes], seconds: float, rate: float
+) -> list[float]:
+    """Begin calls at a rate, whether the others have been answered or not; gives their latencies in seconds."""
+    found: list[float] = []
+    dice = random.Random(1)
+    pending: set[asyncio.Task[None]] = set()
+    due = begun = time.perf_counter()
+
+    async def one(request: bytes, since: float) -> None:
+        await call(request)
+        found.append(time.perf_counter() - since)
+
+    while due - begun < seconds:
+        due += dice.expovariate(rate)
+        wait = due - time.perf_counter()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        task = asyncio.create_task(one(dice.choice(requests), due))  # a call that begins late has waited already
+        pending.add(task)
+        task.add_done_callback(pending.discard)
+    await asyncio.gather(*pending)
+    return found
+
+
+async def generate(asked: dict[str, Any]) -> dict[str, Any]:
+    """Load a server as one line of JSON says."""
+    requests = [bytes.fromhex(each) for each in json.loads(Path(asked["requests"]).read_text())]
+    if asked["protocol"] == "http":
+        return await _http(asked, requests)
+    async with channel(asked["address"], Path(asked["certificates"]) if asked["certificates"] else None) as opened:
+        call = opened.unary_unary(asked["method"])
+        await closed_loop(call, requests, 0.5, UNDER_WAY)
+        print(json.dumps("ready"), flush=True)
+        sys.stdin.readline()
+        if asked["rate"]:
+            latencies = await open_loop(call, requests, asked["seconds"], asked["rate"])
+            return {"calls": len(latencies), "latencies": latencies}
+        begun = time.perf_counter()
+        calls = await closed_loop(call, requests, asked["seconds"], asked["under_way"])
+        return {"calls": calls, "seconds": time.perf_counter() - begun}
+
+
+async def _http(asked: dict[str, Any], requests: Sequence[bytes]) -> dict[str, Any]:
+    """HTTP/1.1 over kept connections; a request is the token in the path."""
+    host, port = asked["address"].rsplit(":", 1)
+    idle: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    for _ in range(asked["under_way"]):
+        idle.put_nowait(await asyncio.open_connection(host, int(port)))
+
+    async def call(request: bytes) -> None:
+        reader, writer = await idle.get()
+        writer.write(b"GET /locate/" + request.hex().encode() + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(head[:40])
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        await reader.readexactly(length)
+        idle.put_nowait((reader, writer))
+
+    await closed_loop(call, requests, 0.5, asked["under_way"])
+    print(json.dumps("ready"), flush=True)
+    sys.stdin.readline()
+    begun = time.perf_counter()
+    calls = await closed_loop(call, requests, asked["seconds"], asked["under_way"])
+    return {"calls": calls, "seconds": time.perf_counter() - begun}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server under load.
+
+    Attributes:
+        name: what the table calls it.
+        address: where it listens.
+        pids: its processes.
+        requests: file of requests.
+        method: gRPC method.
+        certificates: folder of the client's certificate; None for plain text.
+        lookups: lookups that one call makes.
+        protocol: "grpc" or "http".
+    """
+
+    name: str
+    address: str
+    pids: tuple[int, ...]
+    requests: Path
+    method: str = LOCATE
+    certificates: Path | None = None
+    lookups: int = 1
+    protocol: str = "grpc"
+    under_way: int = UNDER_WAY
+
+
+def loaded(target: Target, seconds: float, rate: float = 0.0) -> dict[str, Any]:
+    """Load a target from a process of its own; gives lookups, processor seconds a lookup and what the generator saw."""
+    asked = {
+        "address": target.address,
+        "requests": str(target.requests),
+        "method": target.method,
+        "certificates": str(target.certificates or ""),
+        "protocol": target.protocol,
+        "seconds": seconds,
+        "rate": rate,
+        "under_way": target.under_way,
+    }
+    command = [sys.executable, str(HERE), json.dumps(asked)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as generator:
+        assert generator.stdin is not None
+        assert generator.stdout is not None
+        if not generator.stdout.readline():
+            sys.exit(f"the load generator for {target.name} ended with {generator.wait()}")
+        before = sum(map(processor_seconds, target.pids))
+        generator.stdin.write("\n")
+        generator.stdin.flush()
+        line = generator.stdout.readline()
+        spent = sum(map(processor_seconds, target.pids)) - before
+    if not line:
+        sys.exit(f"the load generator for {target.name} ended with {generator.wait()}")
+    told: dict[str, Any] = json.loads(line)
+    lookups = told["calls"] * target.lookups
+    return {
+        "lookups": lookups,
+        "per_second": lookups / told.get("seconds", seconds),
+        "microseconds": 1e6 * spent / lookups,
+        "latencies": told.get("latencies", []),
+    }
+
+
+def loaded_by_h2load(target: Target, seconds: float) -> dict[str, Any] | None:
+    """Load a target in plain text with h2load, if it is there; gives what `loaded` gives."""
+    program = shutil.which("h2load")
+    if program is None:
+        return None
+    request = bytes.fromhex(json.loads(target.requests.read_text())[0])
+    body = target.requests.with_suffix(".grpc")
+    body.write_bytes(b"\0" + len(request).to_bytes(4, "big") + request)
+    command = [program, "-c", str(H2LOAD_CONNECTIONS), "-m", str(target.under_way // H2LOAD_CONNECTIONS)]
+    command += ["-H", "content-type: application/grpc", "-H", "te: trailers", "-d", str(body)]
+    where = f"http://{target.address}{target.method}"
+    subprocess.run([*command, "-n", "500", where], check=True, capture_output=True)
+    before = sum(map(processor_seconds, target.pids))
+    done = subprocess.run(
+        [*command, "-D", str(max(1, round(seconds))), where], check=True, capture_output=True, text=True
+    )
+    spent = sum(map(processor_seconds, target.pids)) - before
+    counted = re.search(r"(\d+) succeeded, (\d+) failed", done.stdout)
+    rate = re.search(r"([\d.]+) req/s", done.stdout)
+    if counted is None or rate is None or int(counted[2]):
+        sys.exit(f"h2load did not get its answers from {target.name}")
+    return {
+        "lookups": int(counted[1]),
+        "per_second": float(rate[1]),
+        "microseconds": 1e6 * spent / int(counted[1]),
+        "latencies": [],
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(uvloop.run(generate(json.loads(sys.argv[1])))), flush=True)
