@@ -10,7 +10,7 @@ told that looking up would not tell, and the price is silence: what may be shown
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -46,7 +46,7 @@ class Step:
         moves: records that came to be held, went from one identity to another, or were taken back.
         retired: enterprise ids that stand for others from now on.
         parted: identities with those that they were split into.
-        before: the records of identities that records went between, before the change.
+        before: the records of identities that records left, and of those that they went to, before the change.
         rewritten: records with new content.
         said: what citizens said.
         facility: whose record was taken back; "" where none was.
@@ -200,8 +200,9 @@ class Watching:
 class _View:
     """Which records a client may be shown, in one snapshot of the index.
 
-    A record that is no longer held is judged by itself, so that taking it back can be told. Of an erased one nothing
-    is left to judge by; it counts as one of somebody who said nothing only where that is certain.
+    A record that is no longer held is judged together with those that it was together with, so that taking it back can
+    be told. Of an erased one nothing is left to judge by; it counts as one of somebody who said nothing only where
+    that is certain.
     """
 
     def __init__(self, disclosure: Disclosure, reader: IndexReader, asking: Asking, gone: Mapping[int, Member]) -> None:
@@ -211,15 +212,34 @@ class _View:
         self._gone = gone
         self._identities: dict[str, tuple[frozenset[int], frozenset[str]]] = {}
         self._facilities: dict[int, str] = {number: each.location.facility for number, each in gone.items()}
+        self._why: dict[int, frozenset[str]] = {}
 
-    def seen(self, numbers: Collection[int]) -> list[int]:
-        """Those of some records that may be shown."""
-        return [number for number in sorted(numbers) if number in self._shown(number)[0]]
+    def seen(self, numbers: Collection[int], company: Collection[int] = (), eids: Collection[str] = ()) -> list[int]:
+        """Those of some records that may be shown.
+
+        Args:
+            numbers: the records.
+            company: those that they were together with.
+            eids: the identities that they were in.
+        """
+        found = []
+        lost = sorted(number for number in numbers if number in self._gone)
+        if lost:
+            members = {member.number: member for member in self._together([*lost, *company], eids)}
+            shown, why = self.disclosure.lasting(self.reader, [*members.values()], self.asking)
+            found += [number for number in lost if number in shown]
+            self._why.update(dict.fromkeys(lost, why))
+        for number in numbers:
+            if eid := self.reader.placed(number):
+                shown, why = self._judged(eid)
+                found += [number] if number in shown else []
+                self._why[number] = why
+        return sorted(found)
 
     def note(self, numbers: Collection[int]) -> None:
         """Note what telling of records rests on."""
         for number in numbers:
-            self.asking.weighed.grounds |= self._shown(number)[1]
+            self.asking.weighed.grounds |= self._why.get(number, frozenset())
 
     def erased_seen(self, step: Step, move: Move) -> bool:
         """Say whether an erased record could be shown, whatever it was."""
@@ -228,12 +248,16 @@ class _View:
         elif self.reader.is_silent():
             known = self.disclosure.is_plain(self.asking, step.facility)
         else:
-            others = self.reader.members(self.reader.resolve(move.source))
+            others = self._together(step.before[move.source], [move.source])
             silent = not self.reader.consents(others) and not self.reader.said(move.record)
             known = bool(others) and silent and self.disclosure.is_plain(self.asking, step.facility)
         if known:
             self._facilities[move.record] = step.facility
         return known
+
+    def held(self, numbers: Collection[int]) -> list[int]:
+        """Those of some records that are held."""
+        return [number for number in numbers if self.reader.placed(number)]
 
     def is_gone(self, number: int) -> bool:
         """Say whether a record is neither held nor can be read any more."""
@@ -243,17 +267,25 @@ class _View:
         """Whose a record is that may be shown."""
         return self._facilities[number]
 
-    def identity(self, eid: str) -> list[int]:
-        """The records of an identity that may be shown."""
-        return sorted(self._judged(eid)[0])
+    def is_shifted(self, eid: str, came: Collection[int], went: Collection[int]) -> bool:
+        """Say whether other records of an identity may be shown, or not, because some came and some went."""
+        if self.reader.is_silent() or self.asking.whole:
+            return False
+        members = self.reader.members(eid)
+        others = [member for member in members if member.number not in came]
+        gone = self._together(went)
+        if not others or not self.reader.consents([*members, *gone]):
+            return False
+        before, _ = self.disclosure.lasting(self.reader, [*others, *gone], self.asking)
+        now, _ = self._judged(eid)
+        return any((member.number in before) is not (member.number in now) for member in others)
 
-    def _shown(self, number: int) -> tuple[frozenset[int], frozenset[str]]:
-        eid = self.reader.placed(number)
-        if eid:
-            return self._judged(eid)
-        if number in self._gone:
-            return self.disclosure.lasting(self.reader, [self._gone[number]], self.asking)
-        return frozenset(), frozenset()
+    def _together(self, numbers: Collection[int], eids: Collection[str] = ()) -> list[Member]:
+        """Records by number, as far as they are known, and all records of identities."""
+        members = [self._gone[number] for number in numbers if number in self._gone]
+        places = {self.reader.placed(number) for number in numbers} - {""}
+        members += [each for eid in places for each in self.reader.members(eid) if each.number in numbers]
+        return members + [each for eid in {*map(self.reader.resolve, eids)} for each in self.reader.members(eid)]
 
     def _judged(self, eid: str) -> tuple[frozenset[int], frozenset[str]]:
         if eid not in self._identities:
@@ -275,7 +307,10 @@ def _happened(step: Step, view: _View) -> Iterator[Happened]:
         if not move.target and view.is_gone(move.record) and view.erased_seen(step, move):
             yield EventKind.RETRACT, move.source, "", [move.record]
     for (source, target), records in between.items():
-        seen = view.seen(records)
+        before = {eid: step.before.get(eid, frozenset()) for eid in (source, target)}
+        # Who was registered and taken back again is not told of: nobody knows any more whom that was together with.
+        company, eids = before[source] | before[target], {source, target} - {""}
+        seen = view.seen(records if source else view.held(records), company, eids)
         if not seen:
             continue
         if not source:
@@ -284,11 +319,12 @@ def _happened(step: Step, view: _View) -> Iterator[Happened]:
             yield EventKind.RETRACT, source, "", seen
         else:
             leaving = {move.record for move in step.moves if move.source == source}
-            stays, there = view.seen(step.before[source] - leaving), view.seen(step.before[target])
+            stays = view.seen(before[source] - leaving, before[source], [source])
+            there = view.seen(before[target], before[target], [target])
             if stays:
                 is_part = (source, target) in step.parted and not there
                 yield EventKind.SPLIT if is_part else EventKind.UNLINK, target, source, seen
-            elif there or (source in step.retired and not step.before[target]):
+            elif there or (source in step.retired and not before[target]):
                 yield EventKind.MERGE, target, source, seen
             elif source not in step.retired:
                 # What stays behind is hidden, so nothing is said of it. Where the other id was retired instead, it
@@ -298,7 +334,7 @@ def _happened(step: Step, view: _View) -> Iterator[Happened]:
 
 
 def _look_again(step: Step, view: _View) -> Iterator[Happened]:
-    eids = {view.reader.placed(number) for number in view.seen(step.rewritten)} - {""}
+    eids = {view.reader.placed(number) for number in view.seen(step.rewritten)} | set(_shifted(step, view))
     for said in step.said:
         counts = said.purpose is view.asking.purpose and said.stance is not Stance.USED and not view.asking.whole
         if counts and view.disclosure.asks_over(view.asking, said.network):
@@ -307,8 +343,24 @@ def _look_again(step: Step, view: _View) -> Iterator[Happened]:
                 view.reader.eids(subject) if isinstance(subject, IdentifierToken) else {view.reader.placed(subject)}
             )
     for eid in sorted(eids - {""}):
-        if shown := view.identity(eid):
+        if shown := view.seen([member.number for member in view.reader.members(eid)]):
             yield EventKind.LOOK_AGAIN, eid, "", shown
+
+
+def _shifted(step: Step, view: _View) -> Iterator[str]:
+    """Identities of which more or less may be shown because of whose records came, went or have other numbers.
+
+    A consent or an objection comes and goes with the records that carry its number, hidden ones too.
+    """
+    came, went = defaultdict[str, set[int]](set), defaultdict[str, set[int]](set)
+    for number in (*(move.record for move in step.moves), *step.rewritten):
+        came[view.reader.placed(number)].add(number)
+    for move in step.moves:
+        if move.source and (left := view.reader.resolve(move.source)) != view.reader.placed(move.record):
+            went[left].add(move.record)
+    for eid in {*came, *went} - {""}:
+        if view.is_shifted(eid, came[eid], went[eid]):
+            yield eid
 
 
 def _step(reading: Reading, change: Change) -> Step:
@@ -316,13 +368,13 @@ def _step(reading: Reading, change: Change) -> Step:
     moves = [move for move in changes_of.moves(change.revision, event) if move.source != move.target]
     rewrite = changes_of.rewrite(change.revision, event)
     is_split = isinstance(event, Regrouping) and event.action is Action.SPLIT
-    between = {eid for move in moves if move.source and move.target for eid in (move.source, move.target)}
+    touched = {eid for move in moves if move.source for eid in (move.source, move.target)} - {""}
     return Step(
         change.revision,
         tuple(moves),
         frozenset(each.eid for each in event.redirects if each.target),
         frozenset((each.origin, each.part) for each in changes_of.partings(event)) if is_split else frozenset(),
-        {eid: records_before(reading, eid, change.revision) for eid in sorted(between)},
+        {eid: records_before(reading, eid, change.revision) for eid in sorted(touched)},
         () if rewrite is None or rewrite.record in {move.record for move in moves} else (rewrite.record,),
         () if isinstance(event, Placement) else event.consents,
         change.cause.facility if change.cause is not None else "",

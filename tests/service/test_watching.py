@@ -119,7 +119,8 @@ def test_every_kind_of_event(at):
     assert watcher.told() == [IdentityEvent(kept, gone, MERGE, ("10661",))]
     at.retract(first)
     assert watcher.told() == [IdentityEvent(eid, "", RETRACT, ("10661",))]
-    assert [event.kind for event in steward.told()] == [LINK, LINK, LINK, MERGE, SPLIT, UNLINK, MERGE, RETRACT]
+    # Who looks later is not told of the coming of a record that is gone.
+    assert [event.kind for event in steward.told()] == [LINK, LINK, MERGE, SPLIT, UNLINK, MERGE, RETRACT]
 
 
 def test_a_record_that_is_registered_anew_asks_to_look_again(at):
@@ -220,6 +221,45 @@ def test_who_objected_is_told_of_no_more(at):
     assert watcher.told() == []
     kinds = [event.kind for event in researcher.told()]
     assert kinds == [event.kind for event in steward.told()] == [LINK, MERGE, UNLINK, RETRACT]
+
+
+@pytest.mark.parametrize("objector_first", [True, False])
+def test_who_objected_is_not_told_of_once_all_records_are_gone(at, objector_first):
+    """Whoever of them went first, and however late a feed reads of it."""
+    watcher = at.watch()
+    objector = at.register("10661")
+    other = at.register("10661", "2", **{k: v for k, v in PERSON.items() if k != "national_id"})
+    assert at.eid(objector) == at.eid(other)
+    at.consents.withdraw(number(objector), "law", [TREAT], ACTOR)
+    for record in (objector, other) if objector_first else (other, objector):
+        at.retract(record)
+    assert watcher.told() == []
+
+
+def test_a_record_that_another_ones_consent_opened_is_told_of_when_it_goes(at):
+    """A consent opens records without a number, as long as they are together with one that has it."""
+    first = at.register("22222")
+    other = at.register("22222", "2", **{k: v for k, v in PERSON.items() if k != "national_id"})
+    at.consents.give(number(first), "link", [TREAT], ACTOR)
+    assert at.seen(number(first)) == ["22222", "22222"]
+    watcher, eid = at.watch(), at.eid(first)
+    at.retract(other)
+    assert watcher.told() == [IdentityEvent(eid, "", RETRACT, ("22222",))]
+
+
+def test_a_hidden_record_that_changes_what_is_shown_asks_to_look_again(at):
+    """Its number brings a consent, and takes it away again; of the record itself nothing is said."""
+    seen = at.register("10661")
+    at.register("22222", "2", **{k: v for k, v in PERSON.items() if k != "national_id"})
+    hidden = at.register("33333", "3", OTHER_NAME, **OTHER)
+    at.consents.give(number(hidden), "link", [TREAT], ACTOR)
+    watcher = at.watch()
+    at.merge(seen, hidden)
+    assert at.seen(number(seen)) == ["10661", "22222"]
+    assert watcher.told() == [IdentityEvent(at.eid(seen), "", LOOK_AGAIN)]
+    at.parts.stewardship.unlink(3, STEWARD, "request")
+    assert at.seen(number(seen)) == ["10661"]
+    assert watcher.told() == [IdentityEvent(at.eid(seen), "", LOOK_AGAIN)]
 
 
 def test_what_a_citizen_wants_asks_to_look_again(at):
