@@ -45,6 +45,8 @@ BUSY_SECONDS = 1.0
 """How long a client should wait before it calls again when there is no place."""
 IDLE_SECONDS = 120.0
 """How long a stream may wait for its client's next message; one that never comes must not hold a place for ever."""
+LOOK_SECONDS = 0.5
+"""How often it is asked whether the client of a feed that has nothing to tell may still call."""
 
 _STOPPING = "the server is stopping; go on elsewhere"
 
@@ -203,8 +205,11 @@ class Edge:
                 self._admit(method, context, account)
                 with self._open(account.caller), self._place(account.caller):
                     async with aclosing(serve(self._taken(parse, request, account), context)) as responses:
+                        loop, due = asyncio.get_running_loop(), 0.0
                         async for response in responses:
-                            self._still_admitted(method, context, account)
+                            if response is not None or loop.time() >= due:
+                                self._still_admitted(method, context, account)
+                                due = loop.time() + LOOK_SECONDS
                             if self._draining:
                                 raise ServiceUnavailable(_STOPPING)
                             if response is not None:

@@ -23,7 +23,7 @@ from mpi.errors import IndexBehind, RateLimited, StoreUnusable
 from mpi.v1 import locator_service_pb2 as pb2
 from mpi.wire import watching as wire
 
-TICK_SECONDS = 0.1
+TICK_SECONDS = 0.2
 """Pages leave at multiples of this after their stream began."""
 STILL_SECONDS = 15.0
 """After this time without a page a cursor leaves alone."""

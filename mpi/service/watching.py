@@ -166,10 +166,11 @@ class Watching:
             steps = [step for step in steps if step.revision <= head]
             if not steps:
                 return Page((), after)
-            gone = {number for step in steps for number in step.records() if not reader.placed(number)}
+            places = {number: reader.placed(number) for step in steps for number in step.records()}
+            gone = [number for number, eid in places.items() if not eid]
             contents = self._store.content(gone) if gone else {}
             members = {number: Member.of(number, record) for number, record in contents.items()}
-            view = _View(self._disclosure, reader, asking, members)
+            view = _View(self._disclosure, reader, asking, members, places)
             name = self._name(reader, asking, outside=outside)
             events = [event for step in steps for event in self._told(step, view, wanted, name)]
         return Page(tuple(events), steps[-1].revision)
@@ -205,14 +206,28 @@ class _View:
     that is certain.
     """
 
-    def __init__(self, disclosure: Disclosure, reader: IndexReader, asking: Asking, gone: Mapping[int, Member]) -> None:
+    def __init__(
+        self,
+        disclosure: Disclosure,
+        reader: IndexReader,
+        asking: Asking,
+        gone: Mapping[int, Member],
+        places: dict[int, str],
+    ) -> None:
         self.disclosure = disclosure
         self.reader = reader
         self.asking = asking
         self._gone = gone
+        self._places = places
         self._identities: dict[str, tuple[frozenset[int], frozenset[str]]] = {}
         self._facilities: dict[int, str] = {number: each.location.facility for number, each in gone.items()}
         self._why: dict[int, frozenset[str]] = {}
+
+    def place(self, number: int) -> str:
+        """The identity of a record; "" for one that is not held."""
+        if number not in self._places:
+            self._places[number] = self.reader.placed(number)
+        return self._places[number]
 
     def seen(self, numbers: Collection[int], company: Collection[int] = (), eids: Collection[str] = ()) -> list[int]:
         """Those of some records that may be shown.
@@ -230,7 +245,7 @@ class _View:
             found += [number for number in lost if number in shown]
             self._why.update(dict.fromkeys(lost, why))
         for number in numbers:
-            if eid := self.reader.placed(number):
+            if eid := self.place(number):
                 shown, why = self._judged(eid)
                 found += [number] if number in shown else []
                 self._why[number] = why
@@ -257,11 +272,11 @@ class _View:
 
     def held(self, numbers: Collection[int]) -> list[int]:
         """Those of some records that are held."""
-        return [number for number in numbers if self.reader.placed(number)]
+        return [number for number in numbers if self.place(number)]
 
     def is_gone(self, number: int) -> bool:
         """Say whether a record is neither held nor can be read any more."""
-        return number not in self._gone and not self.reader.placed(number)
+        return number not in self._gone and not self.place(number)
 
     def facility(self, number: int) -> str:
         """Whose a record is that may be shown."""
@@ -269,8 +284,6 @@ class _View:
 
     def is_shifted(self, eid: str, came: Collection[int], went: Collection[int]) -> bool:
         """Say whether other records of an identity may be shown, or not, because some came and some went."""
-        if self.reader.is_silent() or self.asking.whole:
-            return False
         members = self.reader.members(eid)
         others = [member for member in members if member.number not in came]
         gone = self._together(went)
@@ -283,7 +296,7 @@ class _View:
     def _together(self, numbers: Collection[int], eids: Collection[str] = ()) -> list[Member]:
         """Records by number, as far as they are known, and all records of identities."""
         members = [self._gone[number] for number in numbers if number in self._gone]
-        places = {self.reader.placed(number) for number in numbers} - {""}
+        places = {self.place(number) for number in numbers} - {""}
         members += [each for eid in places for each in self.reader.members(eid) if each.number in numbers]
         return members + [each for eid in {*map(self.reader.resolve, eids)} for each in self.reader.members(eid)]
 
@@ -334,14 +347,12 @@ def _happened(step: Step, view: _View) -> Iterator[Happened]:
 
 
 def _look_again(step: Step, view: _View) -> Iterator[Happened]:
-    eids = {view.reader.placed(number) for number in view.seen(step.rewritten)} | set(_shifted(step, view))
+    eids = {view.place(number) for number in view.seen(step.rewritten)} | set(_shifted(step, view))
     for said in step.said:
         counts = said.purpose is view.asking.purpose and said.stance is not Stance.USED and not view.asking.whole
         if counts and view.disclosure.asks_over(view.asking, said.network):
             subject = said.subject
-            eids.update(
-                view.reader.eids(subject) if isinstance(subject, IdentifierToken) else {view.reader.placed(subject)}
-            )
+            eids.update(view.reader.eids(subject) if isinstance(subject, IdentifierToken) else {view.place(subject)})
     for eid in sorted(eids - {""}):
         if shown := view.seen([member.number for member in view.reader.members(eid)]):
             yield EventKind.LOOK_AGAIN, eid, "", shown
@@ -352,11 +363,13 @@ def _shifted(step: Step, view: _View) -> Iterator[str]:
 
     A consent or an objection comes and goes with the records that carry its number, hidden ones too.
     """
+    if view.reader.is_silent() or view.asking.whole:
+        return
     came, went = defaultdict[str, set[int]](set), defaultdict[str, set[int]](set)
     for number in (*(move.record for move in step.moves), *step.rewritten):
-        came[view.reader.placed(number)].add(number)
+        came[view.place(number)].add(number)
     for move in step.moves:
-        if move.source and (left := view.reader.resolve(move.source)) != view.reader.placed(move.record):
+        if move.source and (left := view.reader.resolve(move.source)) != view.place(move.record):
             went[left].add(move.record)
     for eid in {*came, *went} - {""}:
         if view.is_shifted(eid, came[eid], went[eid]):

@@ -21,7 +21,7 @@ from mpi.errors import AccessDenied, ConfigInvalid, Reason, RecordRejected
 from mpi.server import watches
 from mpi.server.certs import issue_dev_certificates
 from tests.server.running import running, server_tls
-from tests.server.test_watching import MadeUp, Page
+from tests.server.test_watch_calls import MadeUp, Page
 
 EIDS = [f"00000000-0000-0000-0000-{turn:012}" for turn in range(1, 41)]
 
