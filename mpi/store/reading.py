@@ -174,7 +174,8 @@ class Reading(TaskReading):
         )
         rows = self._connection.execute(query).all()
         causes = {row[0]: Cause(row[2], row[3], row[4], row[5], row[6].replace(tzinfo=UTC)) for row in rows}
-        return [Change(revision, event, None, causes[revision]) for revision, event, _ in self._events(rows)]
+        events = self._events(rows, contents=False)
+        return [Change(revision, event, None, causes[revision]) for revision, event, _ in events]
 
     def grouping(self, eids: Collection[str], records: Collection[int] = ()) -> Grouping:
         """Read the part of the grouping around some identities and records, whole identities at a time."""
@@ -374,8 +375,10 @@ class Reading(TaskReading):
         with closing(self._connection.execute(query, execution_options={"yield_per": CHANGES_PER_READ})) as rows:
             yield from rows.partitions()
 
-    def _events(self, rows: Sequence[Any]) -> Iterator[tuple[int, Placement | Regrouping, Content | None]]:
-        """Open rows of the log; the first two columns are revision and payload."""
+    def _events(
+        self, rows: Sequence[Any], *, contents: bool = True
+    ) -> Iterator[tuple[int, Placement | Regrouping, Content | None]]:
+        """Open rows of the log; the first two columns are revision and payload. Contents come where they are wanted."""
         opened = [(row[0], *self._opened(row[0], row[1])) for row in rows]
         keys = self._keys({number for _, number, _, _ in opened if number})
         for revision, number, outer, packed in opened:
@@ -384,7 +387,7 @@ class Reading(TaskReading):
                 continue
             inner = self._sealing.record_key(number, keys[number]).open(f"change/{revision}", packed)
             placement, digest, content = unpack_placement(number, outer, inner)
-            yield revision, placement, Content(unpack_record(content), digest)
+            yield revision, placement, Content(unpack_record(content), digest) if contents else None
 
     def _opened(self, revision: int, payload: bytes) -> tuple[int, Regrouping, bytes]:
         """Open the outer part of a row of the log: number of the record registered, what is known, the inner part."""
