@@ -94,16 +94,21 @@ def replace_key_files(files: Sequence[tuple[Path, dict[str, Any], int]]) -> None
             _write(fresh[-1], content, mode)
         for each, (path, _, _) in zip(fresh, files, strict=True):
             each.replace(path)
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path.parent)
     except OSError as error:
         raise KeyRingUnusable(path, error.strerror or "cannot be written") from None
     finally:
         for each in fresh:
             each.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Make what a file or a folder holds durable; raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, content: dict[str, Any], mode: int) -> None:

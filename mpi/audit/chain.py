@@ -22,6 +22,7 @@ from mpi.audit.keys import JournalKeys, fingerprint
 from mpi.audit.lines import Fields
 from mpi.audit.segments import chains_of, files_of, is_stub, read_lines, segment_name
 from mpi.errors import AuditUnusable
+from mpi.keyfiles import sync
 
 _log = logging.getLogger(__name__)
 
@@ -194,7 +195,7 @@ class Chain:
         before = (self._file, self._segment, self._size)
         self._file, self._segment, self._size = file, number, 0
         try:
-            _sync_folder(self._folder)
+            sync(self._folder)
             opening = {
                 "kind": "open",
                 "format": lines.FORMAT,
@@ -310,11 +311,3 @@ def _locked(folder: Path) -> int | None:
         os.close(lock)
         return None
     return lock
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpi.errors import InputRejected
+from mpi.keyfiles import sync
 
 KINDS = ("csv", "counts", "arrow")
 """Files of a part, in the order in which they are written: rows set aside, counts for the report, encoded rows."""
@@ -173,7 +174,7 @@ def publish(files: Sequence[tuple[Path, Path]]) -> None:
     os.umask(mask)
     for prepared, _ in files:
         prepared.chmod(0o666 & ~mask)
-        _sync(prepared)
+        sync(prepared)
     *others, (last, _) = files
     for prepared, place in others:
         if place.exists():
@@ -188,7 +189,7 @@ def publish(files: Sequence[tuple[Path, Path]]) -> None:
                     _restore(prepared.with_suffix(_EARLIER), place)
         raise
     for folder in {place.parent for _, place in files}:
-        _sync(folder)
+        sync(folder)
 
 
 def _restore(earlier: Path, place: Path) -> None:
@@ -234,11 +235,3 @@ def _fresh(path: Path) -> Path:
     path.unlink(missing_ok=True)
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE))
     return path
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

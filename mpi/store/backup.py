@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mpi.at_rest import AtRest
 from mpi.errors import InputRejected, StoreUnusable
-from mpi.keyfiles import derive
+from mpi.keyfiles import derive, sync
 from mpi.store import schema
 from mpi.store.migrating import migrate
 from mpi.store.reading import AT_REST, Reading, rows_of
@@ -87,7 +87,7 @@ def take(store: Store, path: Path, at_rest: AtRest, told: Told = _untold) -> Man
             key = at_rest.named(reading.noted(AT_REST).split())[-1]
             manifest = _written(partial, reading, key.secret, told)
         os.replace(partial, path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise InputRejected(f"{path}: cannot be written ({error.strerror})") from None
     finally:
@@ -279,11 +279,3 @@ class _Digest:
     def hex(self) -> str:
         """The digest so far."""
         return self._hash.hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

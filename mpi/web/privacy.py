@@ -41,7 +41,7 @@ def judge(visit: Visit) -> Response:
 
 def show_objections(visit: Visit) -> Response:
     """Show the objections that records keep by themselves: what was said no longer follows from a number of theirs."""
-    carried, cursor = visit.client.every_carried(_cursor(visit.request.query_params.get("cursor", "")))
+    carried, cursor = visit.client.every_carried(visit.cursor(_CURSOR_BYTES))
     return visit.page("objections.html", carried=carried, cursor=cursor.hex())
 
 
@@ -55,12 +55,3 @@ def lift(visit: Visit) -> Response:
         raise InputRejected("reference: says where the reason is documented")
     visit.client.lift_carried(record, network, [PurposeOfUse(purpose)], reference=reference)
     return visit.go("/objections", Notice("notice.lifted", {"record": str(record)}))
-
-
-def _cursor(text: str) -> bytes:
-    try:
-        if len(text) > 2 * _CURSOR_BYTES:
-            raise ValueError
-        return bytes.fromhex(text)
-    except ValueError:
-        raise InputRejected("cursor: is what the page before said") from None

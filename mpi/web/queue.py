@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from mpi.domain.dashboard import TaskCount
 from mpi.domain.review import TaskFilter, TaskKind, TaskStatus
-from mpi.errors import InputRejected, NotFound
+from mpi.errors import NotFound
 from mpi.web.drawing import bar
 from mpi.web.filters import SHOWN_STATES, Wanted, wanted
 from mpi.web.sessions import Notice
@@ -66,7 +66,7 @@ def go_on(visit: Visit, want: Wanted, notice: Notice | None = None) -> Response:
 
 
 def _list(visit: Visit, want: Wanted, place: str) -> Response:
-    tasks, cursor = visit.client.tasks(want.meant, _cursor(visit.request.query_params.get("cursor", "")), PAGE)
+    tasks, cursor = visit.client.tasks(want.meant, visit.cursor(_CURSOR_BYTES), PAGE)
     counts = visit.client.counts()
     return visit.page(
         "queue.html",
@@ -99,12 +99,3 @@ def _counted(counts: Sequence[TaskCount]) -> dict[str, Any]:
             by_kind[each.kind] += each.count
     oldest = min((each.oldest for each in counts if each.status is TaskStatus.OPEN), default=None)
     return {"by_state": by_state, "by_kind": by_kind, "oldest": oldest}
-
-
-def _cursor(text: str) -> bytes:
-    try:
-        if len(text) > 2 * _CURSOR_BYTES:
-            raise ValueError
-        return bytes.fromhex(text)
-    except ValueError:
-        raise InputRejected("cursor: is what the page before said") from None

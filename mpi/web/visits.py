@@ -106,6 +106,23 @@ class Visit:
     form: Form
     templates: Environment
 
+    def cursor(self, longest: int) -> bytes:
+        """Where a page of a list begins, as the page before said; empty for the first one.
+
+        Args:
+            longest: bytes that such a place has at most.
+
+        Raises:
+            InputRejected: it is no such place.
+        """
+        text = self.request.query_params.get("cursor", "")
+        try:
+            if len(text) > 2 * longest:
+                raise ValueError
+            return bytes.fromhex(text)
+        except ValueError:
+            raise InputRejected("cursor: is what the page before said") from None
+
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """Draw a page; the notice that waits is on it, and waits no longer."""
         notice, self.session.notice = self.session.notice, None

@@ -1,0 +1,171 @@
+"""Whether a server stays as it is under load: ``python benchmarks/soak.py [--minutes 30]``, at most an hour.
+
+A centre of its own is served with mutual TLS. All the while one client looks persons up one by one, another in batches,
+a third over a stream, a facility registers persons anew and retracts them, and a client watches identities change.
+Memory of the server's processes is taken every few seconds: after the first third, when everything that is kept at
+hand has been filled, it must not grow, and no call may fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from register import family
+
+from mpi.client import PurposeOfUse
+from mpi.domain.identifiers import LocalIdToken
+from mpi.encoder.keys import load_key_ring
+from mpi.errors import MpiError
+from mpi.testing import TestCentre, running_centre
+from tests.building import encoded, raw
+
+FACILITY = "10661"
+PERSONS = 400
+LONGEST_MINUTES = 60.0
+SAMPLES = 120
+TREAT = PurposeOfUse.TREAT
+NAMES = ("สมชาย", "มาลี", "วิชัย", "สุดา", "อนันต์", "รัตนา", "ประเสริฐ", "ปิติ")
+FAMILIES = ("ใจดี", "ศรีสุข", "แก้วมณี", "พรหมมา", "สายทอง", "ชูใจ", "รักเรียน")
+
+
+class Soak:
+    """Callers of one centre, until they are told to stop."""
+
+    def __init__(self, centre: TestCentre) -> None:
+        self.centre = centre
+        ring = load_key_ring(centre.keys)
+        dice = random.Random(501)
+        rows = []
+        for number in range(PERSONS):
+            name = f"นาย{dice.choice(NAMES)} {dice.choice(FAMILIES)}"
+            birth = f"{dice.randrange(1, 29)}/{dice.randrange(1, 13)}/{dice.randrange(2480, 2560)}"
+            rows.append(raw(name, str(number), birth_date=birth, sex="1"))
+        self.records = encoded(ring, FACILITY, *rows)
+        self.keys = [LocalIdToken(record.local_id_token) for record in self.records]
+        self.calls: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.over = threading.Event()
+        self.threads: list[threading.Thread] = []
+
+    def begin(self) -> None:
+        """Fill the centre and begin."""
+        with self.centre.client(f"facility-{FACILITY}") as facility:
+            for record in self.records:
+                facility.register(record)
+        exchange = "exchange-test"
+        works: Sequence[tuple[str, str, float, Callable[[Any, int], object]]] = (
+            ("locate", exchange, 0.005, lambda client, turn: client.locate(self.keys[turn % PERSONS], TREAT)),
+            ("batch", exchange, 0.1, lambda client, turn: client.batch_locate(self.keys[turn % 7 :: 7], TREAT)),
+            ("stream", exchange, 0.2, lambda client, turn: list(client.locate_stream([self.keys[::5]] * 2, TREAT))),
+            ("register", f"facility-{FACILITY}", 0.0, self._register),
+        )
+        for each in works:
+            self._start(self._again, *each)
+        self._start(self._watch)
+
+    def end(self) -> None:
+        """Stop; everything under way comes to its end."""
+        self.over.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def _again(self, name: str, who: str, pause: float, work: Callable[[Any, int], object]) -> None:
+        # The pauses keep the exchange below the lookups a second that one client may make.
+        with self.centre.client(who) as client:
+            for turn in itertools.count():
+                if self.over.is_set():
+                    return
+                try:
+                    work(client, turn)
+                    self.calls[name] += 1
+                except MpiError as error:
+                    self.errors[f"{name}: {type(error).__name__}"] += 1
+                time.sleep(pause)
+
+    def _register(self, client: Any, turn: int) -> None:
+        record = self.records[turn % PERSONS]
+        if turn // PERSONS % 2:
+            client.register(record)
+        else:
+            client.retract(FACILITY, LocalIdToken(record.local_id_token))
+
+    def _watch(self) -> None:
+        with self.centre.client("exchange-test") as client:
+            try:
+                for page in client.watch(TREAT):
+                    self.calls["events"] += len(page.events)
+                    if self.over.is_set():
+                        return
+            except MpiError as error:
+                self.errors[f"watch: {type(error).__name__}"] += 1
+
+
+def resident(pids: Sequence[int]) -> float:
+    """Memory of processes, MB."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def soak(seconds: float) -> dict[str, Any]:
+    """Load a centre for so long; gives what was called, what failed, and memory over time in MB."""
+    with tempfile.TemporaryDirectory(prefix="mpi-soak-") as folder:
+        with running_centre(Path(folder), facilities=[FACILITY]) as centre:
+            own = [pid for pid in family(os.getpid()) if pid != os.getpid()]
+            held, begun = Soak(centre), time.monotonic()
+            held.begin()
+            memory = []
+            while (gone := time.monotonic() - begun) < seconds:
+                memory.append((round(gone, 1), round(resident(own), 1)))
+                print(f"\r{gone:6.0f} s  {memory[-1][1]:7.1f} MB  {dict(held.calls)}", end="", file=sys.stderr)
+                time.sleep(seconds / SAMPLES)
+            held.end()
+        print(file=sys.stderr)
+    settled = memory[len(memory) // 3 :]
+    slope = statistics.linear_regression(*zip(*settled, strict=True)).slope * 3600
+    return {
+        "seconds": seconds,
+        "calls": dict(held.calls),
+        "errors": dict(held.errors),
+        "memory_mb": memory,
+        "settled_mb": [settled[0][1], settled[-1][1]],
+        "mb_an_hour": round(slope, 1),
+    }
+
+
+def main() -> None:
+    """Load, print and write JSON; exit code 1 when a call failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    found = soak(60 * min(asked.minutes, LONGEST_MINUTES))
+    first, last = found["settled_mb"]
+    print(f"calls {found['calls']}, errors {found['errors'] or 'none'}")
+    print(
+        f"memory after the first third {first:.0f} MB, at the end {last:.0f} MB, {found['mb_an_hour']:+.1f} MB an hour"
+    )
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    sys.exit(bool(found["errors"]))
+
+
+if __name__ == "__main__":
+    main()
