@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -602,3 +604,22 @@ class TestLocateStream:
             asked.set()
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert "open it again" in caught.value.details()
+
+    def test_a_signal_ends_a_stream_that_waits(self):
+        """SIGTERM tells the client to go on elsewhere, and the server stops as if nobody had been there."""
+        command = [sys.executable, "-m", "tests.server.running"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+            assert server.stdout is not None
+            asked = threading.Event()
+            with Client(address=server.stdout.readline().strip()) as client:
+                call = client._locator.LocateStream(_waiting(asked))
+                next(call)
+                server.terminate()
+                with pytest.raises(grpc.RpcError) as caught:
+                    next(call)
+                asked.set()
+            assert server.wait(20) == 0
+        assert (caught.value.code(), caught.value.details()) == (
+            grpc.StatusCode.UNAVAILABLE,
+            "the server is stopping; go on elsewhere",
+        )
