@@ -1,7 +1,7 @@
 """Whether a server stays as it is under load: ``python benchmarks/soak.py [--minutes 30]``, at most an hour.
 
 A centre of its own is served with mutual TLS. All the while one client looks persons up one by one, another in batches,
-a third over a stream, a facility registers persons anew and retracts them, and a client watches identities change.
+a third over a stream, a facility registers persons who moved and takes some back, and a client watches identities change.
 Memory of the server's processes is taken every few seconds: after the first third, when everything that is kept at
 hand has been filled, it must not grow, and no call may fail.
 """
@@ -36,6 +36,8 @@ FACILITY = "10661"
 PERSONS = 400
 LONGEST_MINUTES = 60.0
 SAMPLES = 120
+RETRACTED = 20
+"""Of so many registrations one is of a record that was taken back just before: few lookups may find nobody."""
 TREAT = PurposeOfUse.TREAT
 NAMES = ("สมชาย", "มาลี", "วิชัย", "สุดา", "อนันต์", "รัตนา", "ประเสริฐ", "ปิติ")
 FAMILIES = ("ใจดี", "ศรีสุข", "แก้วมณี", "พรหมมา", "สายทอง", "ชูใจ", "รักเรียน")
@@ -48,12 +50,13 @@ class Soak:
         self.centre = centre
         ring = load_key_ring(centre.keys)
         dice = random.Random(501)
-        rows = []
+        rows: list[list[Any]] = [[], []]
         for number in range(PERSONS):
             name = f"นาย{dice.choice(NAMES)} {dice.choice(FAMILIES)}"
             birth = f"{dice.randrange(1, 29)}/{dice.randrange(1, 13)}/{dice.randrange(2480, 2560)}"
-            rows.append(raw(name, str(number), birth_date=birth, sex="1"))
-        self.records = encoded(ring, FACILITY, *rows)
+            for house, each in enumerate(rows):
+                each.append(raw(name, str(number), birth_date=birth, sex="1", house=f"{number}/{house}"))
+        self.records, self.moved = (encoded(ring, FACILITY, *each) for each in rows)
         self.keys = [LocalIdToken(record.local_id_token) for record in self.records]
         self.calls: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
@@ -101,11 +104,10 @@ class Soak:
                 time.sleep(pause)
 
     def _register(self, client: Any, turn: int) -> None:
-        record = self.records[turn % PERSONS]
-        if turn // PERSONS % 2:
-            client.register(record)
-        else:
+        record = (self.records if turn // PERSONS % 2 else self.moved)[turn % PERSONS]
+        if turn % RETRACTED == 0:
             client.retract(FACILITY, LocalIdToken(record.local_id_token))
+        client.register(record)
 
     def _watch(self) -> None:
         with self.centre.client("exchange-test") as client:

@@ -220,7 +220,7 @@ def test_a_group_that_fails_leaves_nothing_behind(place, monkeypatch, call, part
 def test_a_segment_that_cannot_begin_begins_later(place, monkeypatch):
     """A disk that fills up exactly between two segments loses nothing."""
     chain = place.open()
-    real = chain_module._sync_folder
+    real = chain_module.sync
     failed = 0
 
     def failing(folder: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_segment_that_cannot_begin_begins_later(place, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(folder)
 
-    monkeypatch.setattr(chain_module, "_sync_folder", failing)
+    monkeypatch.setattr(chain_module, "sync", failing)
     written = []
     for number in range(30):
         try:
