@@ -131,6 +131,18 @@ def test_only_the_bootstrap_joins_the_centre() -> None:
     assert joined == {"mpi/server/bootstrap.py"}
 
 
+def test_the_parts_of_the_client_do_not_know_each_other() -> None:
+    """Each holds some of the calls, over the channel and streams that they share; only the package joins them."""
+    shared = {"channel", "stream"}
+    known = {
+        (path.stem, name.split(".")[2])
+        for path, name, _ in statements()
+        if part_of(path) == "client" and path.stem != "__init__" and name.startswith("mpi.client.")
+    }
+    assert ("lookups", "channel") in known
+    assert {(part, other) for part, other in known if other not in shared or part in shared} == set()
+
+
 def test_no_relative_imports() -> None:
     """Imports are absolute, so that the map sees all of them."""
     assert [f"{path}:{line}" for path, name, line in statements() if name.startswith(".")] == []

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import mpi
-from mpi.client import BATCHES_IN_FLIGHT, Client, PurposeOfUse
+from mpi.client import Client, PurposeOfUse
+from mpi.client.stream import BATCHES_IN_FLIGHT
 from mpi.domain.identifiers import EnterpriseId, LocalIdToken
 from mpi.domain.identity import Decision
 from mpi.errors import (

@@ -267,8 +267,8 @@ def test_a_replayed_request_changes_nothing(centre, tmp_path):
     """The same bytes once more: a record is unchanged, a retraction takes nothing back, a judgement conflicts."""
     record = encoded(50)
     message = registry_pb2.RegisterRequest(record=convert.record_to_proto(record)).SerializeToString()
-    with running(MemoryIndex().application()) as address, Client(address=address) as client:
-        call = client._channel.unary_unary("/mpi.v1.RegistryService/Register")
+    with running(MemoryIndex().application()) as address, grpc.insecure_channel(address) as channel:
+        call = channel.unary_unary("/mpi.v1.RegistryService/Register")
         first, again = (registry_pb2.RegisterResponse.FromString(call(message, timeout=5)) for _ in range(2))
     assert (first.registration.unchanged, again.registration.unchanged) == (False, True)
     key = LocalIdToken(b"\x09" * 32)

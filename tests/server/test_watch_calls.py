@@ -348,7 +348,7 @@ class TestPace:
         """The server stops reading for it; lookups and another feed go on; then everything comes, in order."""
         with made_up(certs, 150, facilities=50) as (index, client):
             request = pb2.WatchIdentitiesRequest(purpose=1, cursor=b"0")
-            lazy = client._locator.WatchIdentities(request)
+            lazy = client._channel.locator.WatchIdentities(request)
             held = -1
             while index.pages != held:
                 held = index.pages
@@ -414,8 +414,8 @@ class TestPace:
         with made_up(certs, 0) as (_, client):
             asked = threading.Event()
             calls = [
-                client._locator.WatchIdentities(pb2.WatchIdentitiesRequest(purpose=1)),
-                client._locator.LocateStream(_waiting(asked)),
+                client._channel.locator.WatchIdentities(pb2.WatchIdentitiesRequest(purpose=1)),
+                client._channel.locator.LocateStream(_waiting(asked)),
             ]
             for call in calls:
                 next(call)
@@ -551,7 +551,7 @@ class TestLocateStream:
             running(index.application(), server_tls(certs)) as at,
             Client(address=at, certificates=certs / "exchange-cdes") as client,
         ):
-            answers = list(client._locator.LocateStream(iter(requests)))
+            answers = list(client._channel.locator.LocateStream(iter(requests)))
         named = [[convert.located_from_proto(outcome) for outcome in answer.outcomes] for answer in answers]
         reasons = [
             [each.reason if isinstance(each, RecordRejected) else len(each) for each in batch] for batch in named
@@ -597,7 +597,7 @@ class TestLocateStream:
             running(MemoryIndex().application(), server_tls(certs)) as at,
             Client(address=at, certificates=certs / "exchange-cdes") as client,
         ):
-            call = client._locator.LocateStream(_waiting(asked))
+            call = client._channel.locator.LocateStream(_waiting(asked))
             next(call)
             with pytest.raises(grpc.RpcError) as caught:
                 next(call)

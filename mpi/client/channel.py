@@ -1,0 +1,159 @@
+"""The channel to an index: whom it trusts, the services behind it, and what their status means."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from mpi.errors import ConfigInvalid, MpiError, ServiceUnavailable
+from mpi.v1 import (
+    admin_service_pb2_grpc,
+    consent_service_pb2_grpc,
+    locator_service_pb2_grpc,
+    privacy_service_pb2_grpc,
+    question_service_pb2_grpc,
+    registry_service_pb2_grpc,
+    stewardship_service_pb2_grpc,
+)
+from mpi.wire.status import from_wire
+
+_SERVICE_CONFIG = json.dumps(
+    {
+        "methodConfig": [
+            {
+                # Every call may be repeated: lookups read, registering the same content again changes nothing, and
+                # a steward's decision that was carried out already is refused as a conflict.
+                "name": [{}],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 3,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    }
+)
+_OPTIONS = (
+    ("grpc.service_config", _SERVICE_CONFIG),
+    # A thousand persons with all their locations can pass gRPC's default of 4 MiB.
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
+
+
+class Channel:
+    """A channel, with a stub of each service.
+
+    Args:
+        address: as of `Client`; so are the others.
+        certificates: the client's.
+        timeout: deadline of a call in seconds.
+
+    Raises:
+        ConfigInvalid: a certificate file is unusable, or plain text was asked for across a network.
+    """
+
+    def __init__(self, address: str, certificates: Path | None, timeout: float) -> None:
+        self.address = address
+        self.timeout = timeout
+        self.secure = certificates is not None
+        if certificates is None:
+            _check_loopback(address)
+            self._grpc = grpc.insecure_channel(address, _OPTIONS)
+        else:
+            self._grpc = grpc.secure_channel(address, _credentials(certificates), _OPTIONS)
+        self.registry: Any = registry_service_pb2_grpc.RegistryServiceStub(self._grpc)  # type: ignore[no-untyped-call]
+        self.locator: Any = locator_service_pb2_grpc.LocatorServiceStub(self._grpc)  # type: ignore[no-untyped-call]
+        self.stewardship: Any = stewardship_service_pb2_grpc.StewardshipServiceStub(self._grpc)  # type: ignore[no-untyped-call]
+        self.consent: Any = consent_service_pb2_grpc.ConsentServiceStub(self._grpc)  # type: ignore[no-untyped-call]
+        self.admin: Any = admin_service_pb2_grpc.AdminServiceStub(self._grpc)  # type: ignore[no-untyped-call]
+        self.question: Any = question_service_pb2_grpc.QuestionServiceStub(self._grpc)  # type: ignore[no-untyped-call]
+        self.privacy: Any = privacy_service_pb2_grpc.PrivacyServiceStub(self._grpc)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Close the connection; calls under way are cancelled."""
+        self._grpc.close()
+
+    def call(self, method: Callable[..., Any], request: Any, timeout: float = 0.0) -> Any:
+        """Make a call within its deadline, or the usual one; raises what its status means."""
+        try:
+            return method(request, timeout=timeout or self.timeout)
+        except grpc.RpcError as error:
+            raise self.meant(error) from None
+
+    def meant(self, error: grpc.RpcError) -> MpiError:
+        """The error that a status means, with a hint where nobody was reached."""
+        meant = from_wire(error)
+        if isinstance(meant, ServiceUnavailable):
+            return ServiceUnavailable(f"{self.address}: {meant.message}{_hint(error, self.secure)}")
+        return meant
+
+
+class Part:
+    """Some of the calls, over the channel that all of them share."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def _call(self, method: Callable[..., Any], request: Any, timeout: float = 0.0) -> Any:
+        return self._channel.call(method, request, timeout)
+
+
+def _check_loopback(address: str) -> None:
+    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    loopback = host == "localhost"
+    with suppress(ValueError):
+        loopback = loopback or ipaddress.ip_address(host).is_loopback
+    if not loopback:
+        raise ConfigInvalid(
+            "certificates", "are needed for a server on another machine: a folder with ca.pem, cert.pem and key.pem"
+        )
+
+
+def _credentials(folder: Path) -> grpc.ChannelCredentials:
+    authority, certificate, key = folder / "ca.pem", folder / "cert.pem", folder / "key.pem"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for path in (authority, certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise ConfigInvalid("certificates", f"{path}: {error.strerror}") from None
+    try:
+        context.load_verify_locations(authority)
+    except ssl.SSLError:
+        raise ConfigInvalid("certificates", f"{authority} holds no certificate") from None
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (ssl.SSLError, ValueError):
+        raise ConfigInvalid("certificates", f"{certificate} and {key} are not a certificate and its key") from None
+    return grpc.ssl_channel_credentials(authority.read_bytes(), key.read_bytes(), certificate.read_bytes())
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")  # instead of a prompt on the terminal
+
+
+def _hint(error: grpc.RpcError, secure: bool) -> str:
+    """Say what to look at when a connection failed: gRPC's own text names the symptom only."""
+    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        return ""
+    details = error.details() or ""
+    if "CERTIFICATE_VERIFY_FAILED" in details or "Hostname Verification" in details:
+        return "; the server's certificate is not from the authority in ca.pem, or not for this address"
+    if secure and "WRONG_VERSION_NUMBER" in details:
+        return "; the server speaks plain text"
+    if "Connection refused" in details:
+        return "; nothing listens there"
+    if secure:
+        return "; if the server runs, it may not accept this certificate (another authority, or expired)"
+    return "; if the server runs, it may demand certificates"

@@ -1,0 +1,238 @@
+"""Lookups: where the records of a person are, for one key or any number, and whom demographics come near."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import grpc
+
+from mpi.client.channel import Channel, Part
+from mpi.client.stream import BATCHES_IN_FLIGHT, Stream
+from mpi.coalescing import Coalescer
+from mpi.domain.identifiers import LocateKey
+from mpi.domain.identity import Decision, Identity, MatchCandidate
+from mpi.domain.purpose import PurposeOfUse
+from mpi.domain.record import EncodedDemographics
+from mpi.errors import AccessDenied, MpiError, Reason, RecordRejected
+from mpi.v1 import locator_service_pb2 as locator_pb2
+from mpi.wire import convert
+
+MOST_TOGETHER = 500
+"""Lookups that share a call."""
+CALLS_TOGETHER = 2
+"""Calls for lookups under way at the same time, from which on further lookups share the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """The identities that a key belongs to, and the token of the state that was answered from."""
+
+    identities: tuple[Identity, ...]
+    revision: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLocated:
+    """For each key, in order, its identities or why it was not looked up."""
+
+    answers: tuple[tuple[Identity, ...] | RecordRejected, ...]
+    revision: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The identities that came near, nearest first, and what registering the same demographics would lead to."""
+
+    candidates: tuple[MatchCandidate, ...]
+    decision: Decision
+    revision: bytes
+
+
+class Looking(Part):
+    """Calls of whoever looks for records; see `Client` for `coalesce`."""
+
+    def __init__(self, channel: Channel, *, coalesce: bool) -> None:
+        super().__init__(channel)
+        self._coalesces = coalesce
+        self._coalescer = Coalescer[tuple[LocateKey, PurposeOfUse], Located](
+            self._together, MOST_TOGETHER, CALLS_TOGETHER
+        )
+
+    def locate(
+        self,
+        key: LocateKey,
+        purpose: PurposeOfUse,
+        at_least: bytes | None = None,
+        as_of: bytes | None = None,
+        reason: str = "",
+    ) -> Located:
+        """Find the identities that a key belongs to and where their records are (compare IHE ITI-119).
+
+        Args:
+            key: whom to look for.
+            purpose: why.
+            at_least: token of a write that the answer must reflect.
+            as_of: token of the state that is asked about; with an enterprise id only, and for stewards.
+            reason: why the glass is broken, with purpose BTG; a privacy officer reads it.
+
+        Raises:
+            IndexBehind: the index did not reach `at_least` within the deadline.
+            AccessDenied: the client may not look up.
+        """
+        if self._coalesces and not (at_least or as_of or reason):
+            return self._coalescer.get((key, purpose))
+        return self._locate(key, purpose, at_least, as_of, reason)
+
+    def _locate(
+        self,
+        key: LocateKey,
+        purpose: PurposeOfUse,
+        at_least: bytes | None = None,
+        as_of: bytes | None = None,
+        reason: str = "",
+    ) -> Located:
+        request = locator_pb2.LocateRequest(
+            key=convert.key_to_proto(key),
+            purpose=convert.purpose_to_proto(purpose),
+            at_least=at_least or b"",
+            as_of=as_of or b"",
+            reason=reason,
+        )
+        response = self._call(self._channel.locator.Locate, request)
+        identities = tuple(convert.identity_from_proto(identity) for identity in response.identities)
+        return Located(identities, response.revision)
+
+    def _together(self, asked: Sequence[tuple[LocateKey, PurposeOfUse]]) -> list[Located | Exception]:
+        """Look up what several threads asked for, one call a purpose; each has its own answer or error."""
+        found: dict[int, Located | Exception] = {}
+        for purpose in {purpose for _, purpose in asked}:
+            places = [place for place, (_, each) in enumerate(asked) if each is purpose]
+            keys = [asked[place][0] for place in places]
+            try:
+                if len(keys) > 1 and self._coalesces:
+                    batch = self.batch_locate(keys, purpose)
+                    answers: list[Located | Exception] = [
+                        each if isinstance(each, RecordRejected) else Located(each, batch.revision)
+                        for each in batch.answers
+                    ]
+                else:
+                    answers = [self._alone(key, purpose) for key in keys]
+            except AccessDenied as denied:
+                if denied.reason is not Reason.ROLE_MISSING:
+                    answers = [denied] * len(keys)
+                else:
+                    self._coalesces = False  # this client may look up one by one only
+                    answers = [self._alone(key, purpose) for key in keys]
+            except MpiError as error:
+                answers = [error] * len(keys)
+            found.update(zip(places, answers, strict=True))
+        return [found[place] for place in range(len(asked))]
+
+    def _alone(self, key: LocateKey, purpose: PurposeOfUse) -> Located | Exception:
+        try:
+            return self._locate(key, purpose)
+        except MpiError as error:
+            return error
+
+    def locate_many(
+        self,
+        keys: Iterable[LocateKey],
+        purpose: PurposeOfUse,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[LocateKey, tuple[Identity, ...] | RecordRejected]]:
+        """Look up any number of keys, some hundred a call, as far ahead as they are taken.
+
+        Args:
+            keys: read as the answers are taken, never all at once.
+            purpose: why.
+            on_progress: told how many have been answered so far.
+
+        Yields:
+            Each key, in order, with its identities or why it was not looked up.
+
+        Raises:
+            MpiError: a call failed; what was yielded before was answered.
+        """
+        left, done = iter(keys), 0
+        while part := list(islice(left, MOST_TOGETHER)):
+            answers = self.batch_locate(part, purpose).answers
+            done += len(part)
+            if on_progress is not None:
+                on_progress(done)
+            yield from zip(part, answers, strict=True)
+
+    def batch_locate(
+        self, keys: Sequence[LocateKey], purpose: PurposeOfUse, at_least: bytes | None = None
+    ) -> BatchLocated:
+        """Look up at most 1000 keys at once; arguments and errors as for `locate`.
+
+        Raises:
+            InputRejected: BATCH_TOO_LARGE.
+        """
+        request = locator_pb2.BatchLocateRequest(
+            keys=[convert.key_to_proto(key) for key in keys],
+            purpose=convert.purpose_to_proto(purpose),
+            at_least=at_least or b"",
+        )
+        return _located(self._call(self._channel.locator.BatchLocate, request))
+
+    def locate_stream(
+        self, batches: Iterable[Sequence[LocateKey]], purpose: PurposeOfUse, at_least: bytes | None = None
+    ) -> Iterator[BatchLocated]:
+        """Look up batches over one stream; `batches` is read a few batches ahead of the answers and no further.
+
+        Args:
+            batches: at most 1000 keys each.
+            purpose: why.
+            at_least: token of a write that the answers must reflect.
+
+        Yields:
+            The answers to each batch, in order; of a batch that is refused as a whole, every key has the same error.
+
+        Raises:
+            MpiError: the stream ended; what was yielded before was answered.
+        """
+        stream = Stream(self._channel.locator.LocateStream)
+        try:
+            for keys in batches:
+                request = locator_pb2.LocateStreamRequest(
+                    keys=map(convert.key_to_proto, keys),
+                    purpose=convert.purpose_to_proto(purpose),
+                    at_least=at_least or b"",
+                )
+                stream.send(request)
+                for response in stream.answers(BATCHES_IN_FLIGHT - 1, self._channel.timeout):
+                    yield _located(response)
+            stream.finish()
+            for response in stream.answers(0, self._channel.timeout):
+                yield _located(response)
+        except grpc.RpcError as error:
+            raise self._channel.meant(error) from None
+        finally:
+            stream.close()
+
+    def match(self, demographics: EncodedDemographics, purpose: PurposeOfUse, limit: int = 10) -> Matched:
+        """Weigh demographics against the index without storing anything.
+
+        Args:
+            demographics: whom to look for.
+            purpose: why.
+            limit: the most candidates wanted, 1 to 50.
+
+        Raises:
+            RecordRejected: the index cannot compare these demographics.
+        """
+        request = locator_pb2.MatchRequest(
+            demographics=convert.demographics_to_proto(demographics),
+            purpose=convert.purpose_to_proto(purpose),
+            limit=limit,
+        )
+        response = self._call(self._channel.locator.Match, request)
+        candidates = tuple(convert.candidate_from_proto(candidate) for candidate in response.candidates)
+        return Matched(candidates, convert.decision_from_proto(response.decision), response.revision)
+
+
+def _located(response: locator_pb2.BatchLocateResponse | locator_pb2.LocateStreamResponse) -> BatchLocated:
+    return BatchLocated(tuple(convert.located_from_proto(item) for item in response.outcomes), response.revision)
