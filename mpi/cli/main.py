@@ -58,7 +58,14 @@ Certificates = Annotated[
     Path | None,
     typer.Option("--certs", help="Folder with ca.pem, cert.pem and key.pem of this client.", metavar="DIR"),
 ]
-Server = Annotated[str, typer.Option("--server", help="Address of the index.", metavar="HOST:PORT")]
+Server = Annotated[
+    str,
+    typer.Option(
+        "--server",
+        help="Address of the index; of several replicas [NAME=]ADDRESS:PORT,ADDRESS:PORT.",
+        metavar="HOST:PORT",
+    ),
+]
 Data = Annotated[Path, typer.Option("--data", help="Folder of the store and the index.", metavar="DIR")]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings, a TOML file.", metavar="FILE")]
 

@@ -40,14 +40,16 @@ class Client(Registering, Looking, Watching, Deciding, Reviewing, Answering, Con
     """A connection to an index. Threads may share it; close it, or use it as a context manager.
 
     Args:
-        address: host and port, such as "mpi.example.go.th:7443".
+        address: host and port, such as "mpi.example.go.th:7443"; calls go in turn to all the machines that DNS knows
+            under the name. Or the addresses of several replicas, as numbers: "10.0.0.1:7443,10.0.0.1:7444", and where
+            machines differ "mpi.example.go.th=10.0.0.1:7443,10.0.0.2:7443" with the name in their certificates.
         certificates: folder with ca.pem, cert.pem and key.pem; without it plain text is spoken, to this machine only.
         timeout: deadline of a call in seconds; for a stream, the longest wait for the answer to a batch.
         coalesce: let lookups that several threads make at the same moment share a call; a lookup alone waits for
             nobody. Clients that may look up one by one only, as facilities do, go on as they are.
 
     Raises:
-        ConfigInvalid: a certificate file is unusable, or plain text was asked for across a network.
+        ConfigInvalid: a certificate file or an address is unusable, or plain text was asked for across a network.
 
     Every method raises the `MpiError` that the server meant, and ServiceUnavailable when it cannot be reached
     within the deadline; calls that find it unavailable have been repeated a few times by then.
@@ -59,7 +61,7 @@ class Client(Registering, Looking, Watching, Deciding, Reviewing, Answering, Con
         Looking.__init__(self, Channel(address, certificates, timeout), coalesce=coalesce)
 
     def __repr__(self) -> str:
-        return f"Client({self._channel.address}, {'mutual TLS' if self._channel.secure else 'plain text'})"
+        return f"Client({self._channel.addresses}, {'mutual TLS' if self._channel.secure else 'plain text'})"
 
     def __enter__(self) -> Self:
         return self

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
 
+from mpi.client.addresses import read_addresses
 from mpi.errors import ConfigInvalid, MpiError, ServiceUnavailable
 from mpi.v1 import (
     admin_service_pb2_grpc,
@@ -26,6 +25,8 @@ from mpi.wire.status import from_wire
 
 _SERVICE_CONFIG = json.dumps(
     {
+        # Calls go to all servers that can be reached, in turn; one that comes back is used again.
+        "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
             {
                 # Every call may be repeated: lookups read, registering the same content again changes nothing, and
@@ -39,7 +40,7 @@ _SERVICE_CONFIG = json.dumps(
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
             }
-        ]
+        ],
     }
 )
 _OPTIONS = (
@@ -48,6 +49,7 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 
 
@@ -60,18 +62,19 @@ class Channel:
         timeout: deadline of a call in seconds.
 
     Raises:
-        ConfigInvalid: a certificate file is unusable, or plain text was asked for across a network.
+        ConfigInvalid: a certificate file or an address is unusable, or plain text was asked for across a network.
     """
 
     def __init__(self, address: str, certificates: Path | None, timeout: float) -> None:
-        self.address = address
+        self.addresses = read_addresses(address)
         self.timeout = timeout
         self.secure = certificates is not None
-        if certificates is None:
-            _check_loopback(address)
-            self._grpc = grpc.insecure_channel(address, _OPTIONS)
-        else:
-            self._grpc = grpc.secure_channel(address, _credentials(certificates), _OPTIONS)
+        if certificates is None and not self.addresses.is_loopback():
+            raise ConfigInvalid(
+                "certificates", "are needed for a server on another machine: a folder with ca.pem, cert.pem and key.pem"
+            )
+        self._credentials = None if certificates is None else _credentials(certificates)
+        self._grpc = self.opened(self.addresses.target)
         self.registry: Any = registry_service_pb2_grpc.RegistryServiceStub(self._grpc)  # type: ignore[no-untyped-call]
         self.locator: Any = locator_service_pb2_grpc.LocatorServiceStub(self._grpc)  # type: ignore[no-untyped-call]
         self.stewardship: Any = stewardship_service_pb2_grpc.StewardshipServiceStub(self._grpc)  # type: ignore[no-untyped-call]
@@ -79,6 +82,15 @@ class Channel:
         self.admin: Any = admin_service_pb2_grpc.AdminServiceStub(self._grpc)  # type: ignore[no-untyped-call]
         self.question: Any = question_service_pb2_grpc.QuestionServiceStub(self._grpc)  # type: ignore[no-untyped-call]
         self.privacy: Any = privacy_service_pb2_grpc.PrivacyServiceStub(self._grpc)  # type: ignore[no-untyped-call]
+
+    def opened(self, target: str) -> grpc.Channel:
+        """Open one of gRPC's channels, to some or all of the servers."""
+        options = [*_OPTIONS]
+        if self.addresses.name:  # otherwise gRPC would look for the whole list in the certificates
+            options.append(("grpc.default_authority", self.addresses.name))
+        if self._credentials is None:
+            return grpc.insecure_channel(target, options)
+        return grpc.secure_channel(target, self._credentials, options)
 
     def close(self) -> None:
         """Close the connection; calls under way are cancelled."""
@@ -95,7 +107,7 @@ class Channel:
         """The error that a status means, with a hint where nobody was reached."""
         meant = from_wire(error)
         if isinstance(meant, ServiceUnavailable):
-            return ServiceUnavailable(f"{self.address}: {meant.message}{_hint(error, self.secure)}")
+            return ServiceUnavailable(f"{self.addresses}: {meant.message}{_hint(error, self.secure)}")
         return meant
 
 
@@ -107,17 +119,6 @@ class Part:
 
     def _call(self, method: Callable[..., Any], request: Any, timeout: float = 0.0) -> Any:
         return self._channel.call(method, request, timeout)
-
-
-def _check_loopback(address: str) -> None:
-    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    loopback = host == "localhost"
-    with suppress(ValueError):
-        loopback = loopback or ipaddress.ip_address(host).is_loopback
-    if not loopback:
-        raise ConfigInvalid(
-            "certificates", "are needed for a server on another machine: a folder with ca.pem, cert.pem and key.pem"
-        )
 
 
 def _credentials(folder: Path) -> grpc.ChannelCredentials:
