@@ -96,10 +96,10 @@ class Channel:
         """Close the connection; calls under way are cancelled."""
         self._grpc.close()
 
-    def call(self, method: Callable[..., Any], request: Any, timeout: float = 0.0) -> Any:
+    def call(self, method: Callable[..., Any], request: Any, timeout: float | None = None) -> Any:
         """Make a call within its deadline, or the usual one; raises what its status means."""
         try:
-            return method(request, timeout=timeout or self.timeout)
+            return method(request, timeout=self.timeout if timeout is None else timeout)
         except grpc.RpcError as error:
             raise self.meant(error) from None
 
@@ -110,6 +110,10 @@ class Channel:
             return ServiceUnavailable(f"{self.addresses}: {meant.message}{_hint(error, self.secure)}")
         return meant
 
+    def late(self) -> ServiceUnavailable:
+        """The error of a call whose time was up before it was made."""
+        return ServiceUnavailable(f"{self.addresses}: no answer within the deadline")
+
 
 class Part:
     """Some of the calls, over the channel that all of them share."""
@@ -117,7 +121,7 @@ class Part:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
-    def _call(self, method: Callable[..., Any], request: Any, timeout: float = 0.0) -> Any:
+    def _call(self, method: Callable[..., Any], request: Any, timeout: float | None = None) -> Any:
         return self._channel.call(method, request, timeout)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -82,7 +83,10 @@ class Looking(Part):
             AccessDenied: the client may not look up.
         """
         if self._coalesces and not (at_least or as_of or reason):
-            return self._coalescer.get((key, purpose))
+            try:
+                return self._coalescer.get((key, purpose), self._channel.timeout)
+            except TimeoutError:
+                raise self._channel.late() from None
         return self._locate(key, purpose, at_least, as_of, reason)
 
     def _locate(
@@ -92,6 +96,7 @@ class Looking(Part):
         at_least: bytes | None = None,
         as_of: bytes | None = None,
         reason: str = "",
+        timeout: float | None = None,
     ) -> Located:
         request = locator_pb2.LocateRequest(
             key=convert.key_to_proto(key),
@@ -100,39 +105,40 @@ class Looking(Part):
             as_of=as_of or b"",
             reason=reason,
         )
-        response = self._call(self._channel.locator.Locate, request)
+        response = self._call(self._channel.locator.Locate, request, timeout)
         identities = tuple(convert.identity_from_proto(identity) for identity in response.identities)
         return Located(identities, response.revision)
 
-    def _together(self, asked: Sequence[tuple[LocateKey, PurposeOfUse]]) -> list[Located | Exception]:
+    def _together(self, asked: Sequence[tuple[LocateKey, PurposeOfUse]], left: float) -> list[Located | Exception]:
         """Look up what several threads asked for, one call a purpose; each has its own answer or error."""
+        until = time.monotonic() + left
         found: dict[int, Located | Exception] = {}
         for purpose in {purpose for _, purpose in asked}:
             places = [place for place, (_, each) in enumerate(asked) if each is purpose]
             keys = [asked[place][0] for place in places]
             try:
                 if len(keys) > 1 and self._coalesces:
-                    batch = self.batch_locate(keys, purpose)
+                    batch = self._batch_locate(keys, purpose, None, until - time.monotonic())
                     answers: list[Located | Exception] = [
                         each if isinstance(each, RecordRejected) else Located(each, batch.revision)
                         for each in batch.answers
                     ]
                 else:
-                    answers = [self._alone(key, purpose) for key in keys]
+                    answers = [self._alone(key, purpose, until) for key in keys]
             except AccessDenied as denied:
                 if denied.reason is not Reason.ROLE_MISSING:
                     answers = [denied] * len(keys)
                 else:
                     self._coalesces = False  # this client may look up one by one only
-                    answers = [self._alone(key, purpose) for key in keys]
+                    answers = [self._alone(key, purpose, until) for key in keys]
             except MpiError as error:
                 answers = [error] * len(keys)
             found.update(zip(places, answers, strict=True))
         return [found[place] for place in range(len(asked))]
 
-    def _alone(self, key: LocateKey, purpose: PurposeOfUse) -> Located | Exception:
+    def _alone(self, key: LocateKey, purpose: PurposeOfUse, until: float) -> Located | Exception:
         try:
-            return self._locate(key, purpose)
+            return self._locate(key, purpose, timeout=until - time.monotonic())
         except MpiError as error:
             return error
 
@@ -171,12 +177,17 @@ class Looking(Part):
         Raises:
             InputRejected: BATCH_TOO_LARGE.
         """
+        return self._batch_locate(keys, purpose, at_least)
+
+    def _batch_locate(
+        self, keys: Sequence[LocateKey], purpose: PurposeOfUse, at_least: bytes | None, timeout: float | None = None
+    ) -> BatchLocated:
         request = locator_pb2.BatchLocateRequest(
             keys=[convert.key_to_proto(key) for key in keys],
             purpose=convert.purpose_to_proto(purpose),
             at_least=at_least or b"",
         )
-        return _located(self._call(self._channel.locator.BatchLocate, request))
+        return _located(self._call(self._channel.locator.BatchLocate, request, timeout))
 
     def locate_stream(
         self, batches: Iterable[Sequence[LocateKey]], purpose: PurposeOfUse, at_least: bytes | None = None

@@ -12,7 +12,7 @@ import pytest
 from mpi.client import Client, PurposeOfUse
 from mpi.coalescing import Coalescer
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
-from mpi.errors import AccessDenied, RecordRejected
+from mpi.errors import AccessDenied, RecordRejected, ServiceUnavailable
 from tests.server.running import MemoryIndex, certificates, encoded, running, server_tls
 
 TREAT = PurposeOfUse.TREAT
@@ -116,7 +116,7 @@ def test_nothing_is_lost_or_mixed_up():
     """Under any interleaving each question has its own answer, calls hold no more than they may, and none is left."""
     sizes, under_way, most_under_way, lock = [], 0, 0, threading.Lock()
 
-    def ask(asked: Sequence[int]) -> list[int | Exception]:
+    def ask(asked: Sequence[int], left: float) -> list[int | Exception]:
         nonlocal under_way, most_under_way
         with lock:
             under_way += 1
@@ -131,27 +131,27 @@ def test_nothing_is_lost_or_mixed_up():
 
     coalescer = Coalescer[int, int](ask, 5, 2)
     numbers = [number for number in range(200) if number != 13]
-    results = at_once([lambda number=number: coalescer.get(number) for number in numbers])
+    results = at_once([lambda number=number: coalescer.get(number, 20) for number in numbers])
     for number, result in zip(numbers, results, strict=True):
         assert isinstance(result, ValueError) if number % 7 == 0 else result == 10 * number
     assert sum(sizes) == len(numbers)
     assert max(sizes) == 5
     assert most_under_way == 2
     with pytest.raises(LookupError):
-        coalescer.get(13)
-    assert coalescer.get(1) == 10
+        coalescer.get(13, 20)
+    assert coalescer.get(1, 20) == 10
 
 
 def test_an_interrupted_thread_keeps_nobody_waiting():
     """Ctrl-C in the thread that asks for others lets another one ask; none of them waits for ever."""
     begun, release, calls = threading.Event(), threading.Event(), []
 
-    def ask(asked: Sequence[int]) -> list[int | Exception]:
+    def ask(asked: Sequence[int], left: float) -> list[int | Exception]:
         calls.append(list(asked))
         if len(calls) == 1:
             begun.set()
             release.wait(20)
-        if 1 in asked:
+        if 3 in asked:
             raise KeyboardInterrupt
         return [10 * each for each in asked]
 
@@ -160,7 +160,7 @@ def test_an_interrupted_thread_keeps_nobody_waiting():
 
     def get(number: int) -> None:
         try:
-            results[number] = coalescer.get(number)
+            results[number] = coalescer.get(number, 20)
         except KeyboardInterrupt as interrupted:
             results[number] = interrupted
 
@@ -169,12 +169,91 @@ def test_an_interrupted_thread_keeps_nobody_waiting():
     begun.wait(20)
     for thread in threads[1:]:
         thread.start()
-        time.sleep(0.05)  # so that 1 stands first in the queue and leads the others
+        time.sleep(0.05)  # so that 3 stands last in the queue and leads the others
     release.set()
     for thread in threads:
         thread.join(20)
     assert not any(thread.is_alive() for thread in threads)
-    assert isinstance(results.pop(1), KeyboardInterrupt)
-    assert results == {0: 0, 2: 20, 3: 30}
-    assert calls == [[0], [1, 2, 3], [2, 3]]
-    assert coalescer.get(4) == 40
+    assert isinstance(results.pop(3), KeyboardInterrupt)
+    assert results == {0: 0, 1: 10, 2: 20}
+    assert calls == [[0], [1, 2, 3], [1, 2]]
+    assert coalescer.get(4, 20) == 40
+
+
+def test_the_wait_in_the_queue_counts():
+    """Who waited its whole deadline fails then, not later, and is not asked for; the others are answered."""
+    begun, release, calls = threading.Event(), threading.Event(), []
+
+    def ask(asked: Sequence[int], left: float) -> list[int | Exception]:
+        calls.append((list(asked), left))
+        begun.set()
+        release.wait(20)
+        return [10 * each for each in asked]
+
+    coalescer = Coalescer[int, int](ask, 10, 1)
+    results: dict[int, int] = {}
+    others = [
+        threading.Thread(target=lambda each=each: results.update({each: coalescer.get(each, 20)})) for each in (0, 2)
+    ]
+    others[0].start()
+    begun.wait(20)
+    others[1].start()
+    with pytest.raises(TimeoutError):
+        coalescer.get(1, 0.1)
+    assert not release.is_set()  # it gave up while the call that it waited for was still under way
+    release.set()
+    for thread in others:
+        thread.join(20)
+    assert results == {0: 0, 2: 20}
+    assert [asked for asked, _ in calls] == [[0], [2]]
+    assert calls[1][1] < 20
+
+
+def test_those_who_gave_up_lead_nobody():
+    """A group whose leader is interrupted is handed on without those whose time is up meanwhile."""
+    begun, release, calls = threading.Event(), threading.Event(), []
+
+    def ask(asked: Sequence[int], left: float) -> list[int | Exception]:
+        calls.append(list(asked))
+        if len(calls) == 1:
+            begun.set()
+            release.wait(20)
+        if len(calls) == 2:  # two's time is up while three asks for it, and then three is interrupted
+            late.join(20)
+            raise KeyboardInterrupt
+        return [10 * each for each in asked]
+
+    coalescer = Coalescer[int, int](ask, 10, 1)
+    results: dict[int, object] = {}
+
+    def get(number: int, timeout: float) -> None:
+        try:
+            results[number] = coalescer.get(number, timeout)
+        except BaseException as error:  # noqa: BLE001 (looked at below)
+            results[number] = type(error)
+
+    first, one, late, leader = (
+        threading.Thread(target=get, args=each) for each in ((0, 20), (1, 20), (2, 0.5), (3, 20))
+    )
+    first.start()
+    begun.wait(20)
+    for thread in (one, late, leader):
+        thread.start()
+        time.sleep(0.05)  # so that they stand in the queue in this order
+    release.set()
+    for thread in (first, one, late, leader):
+        thread.join(20)
+    assert results == {0: 0, 1: 10, 2: TimeoutError, 3: KeyboardInterrupt}
+    assert calls == [[0], [1, 2, 3], [1]]
+    assert coalescer.get(4, 20) == 40
+
+
+def test_a_lookup_that_waits_too_long_is_unavailable(at, certs):
+    """Lookups that queue behind slow ones fail at their deadline as one that the server did not answer in time."""
+    index, address = at
+    index.wait = 1.0
+    nobody = LocalIdToken(bytes(32))
+    with Client(address=address, certificates=certs / "exchange-cdes", timeout=0.3) as client:
+        results = at_once([lambda: client.locate(nobody, TREAT)] * 5)
+    assert [type(each) for each in results] == [ServiceUnavailable] * 5
+    assert all("no answer within the deadline" in str(each) for each in results)

@@ -57,6 +57,7 @@ class MemoryIndex:
         self.threads: set[str] = set()
         self.at = 0
         self.delay = 0.0
+        self.wait = 0.0
         self.failure: Exception | None = None
         self.accesses: list[Access] = []
 
@@ -142,6 +143,7 @@ class MemoryIndex:
         pass
 
     async def write(self, access: Access) -> None:
+        await asyncio.sleep(self.wait)
         self.accesses.append(access)
 
     def note(self, access: Access) -> None:
