@@ -59,7 +59,7 @@ def test_logs_errors_and_metrics_name_nobody(tmp_path: Path, caplog: pytest.LogC
         )
         facility.register(record)
         eid = steward.locate(number, TREAT).identities[0].eid
-        bare = facility._channel.unary_unary("/mpi.v1.RegistryService/Register")
+        bare = facility._channel.connection.unary_unary("/mpi.v1.RegistryService/Register")
         calls: list[Callable[[], object]] = [
             lambda: exchange.locate(number, TREAT),
             lambda: exchange.locate(phone, TREAT),

@@ -74,14 +74,14 @@ class Channel:
                 "certificates", "are needed for a server on another machine: a folder with ca.pem, cert.pem and key.pem"
             )
         self._credentials = None if certificates is None else _credentials(certificates)
-        self._grpc = self.opened(self.addresses.target)
-        self.registry: Any = registry_service_pb2_grpc.RegistryServiceStub(self._grpc)  # type: ignore[no-untyped-call]
-        self.locator: Any = locator_service_pb2_grpc.LocatorServiceStub(self._grpc)  # type: ignore[no-untyped-call]
-        self.stewardship: Any = stewardship_service_pb2_grpc.StewardshipServiceStub(self._grpc)  # type: ignore[no-untyped-call]
-        self.consent: Any = consent_service_pb2_grpc.ConsentServiceStub(self._grpc)  # type: ignore[no-untyped-call]
-        self.admin: Any = admin_service_pb2_grpc.AdminServiceStub(self._grpc)  # type: ignore[no-untyped-call]
-        self.question: Any = question_service_pb2_grpc.QuestionServiceStub(self._grpc)  # type: ignore[no-untyped-call]
-        self.privacy: Any = privacy_service_pb2_grpc.PrivacyServiceStub(self._grpc)  # type: ignore[no-untyped-call]
+        self.connection = self.opened(self.addresses.target)
+        self.registry: Any = registry_service_pb2_grpc.RegistryServiceStub(self.connection)  # type: ignore[no-untyped-call]
+        self.locator: Any = locator_service_pb2_grpc.LocatorServiceStub(self.connection)  # type: ignore[no-untyped-call]
+        self.stewardship: Any = stewardship_service_pb2_grpc.StewardshipServiceStub(self.connection)  # type: ignore[no-untyped-call]
+        self.consent: Any = consent_service_pb2_grpc.ConsentServiceStub(self.connection)  # type: ignore[no-untyped-call]
+        self.admin: Any = admin_service_pb2_grpc.AdminServiceStub(self.connection)  # type: ignore[no-untyped-call]
+        self.question: Any = question_service_pb2_grpc.QuestionServiceStub(self.connection)  # type: ignore[no-untyped-call]
+        self.privacy: Any = privacy_service_pb2_grpc.PrivacyServiceStub(self.connection)  # type: ignore[no-untyped-call]
 
     def opened(self, target: str) -> grpc.Channel:
         """Open one of gRPC's channels, to some or all of the servers."""
@@ -94,7 +94,7 @@ class Channel:
 
     def close(self) -> None:
         """Close the connection; calls under way are cancelled."""
-        self._grpc.close()
+        self.connection.close()
 
     def call(self, method: Callable[..., Any], request: Any, timeout: float | None = None) -> Any:
         """Make a call within its deadline, or the usual one; raises what its status means."""

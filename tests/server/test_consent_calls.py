@@ -106,8 +106,8 @@ def test_hidden_and_none_are_the_same_bytes(at):
     key = number(at.record)
     at.paotang.withdraw_consent(key, "mor-prom", [TREAT])
     nobody = IdentifierToken(key.kind, b"\x09" * 32)
-    raw_call = at.exchange._channel.unary_unary("/mpi.v1.LocatorService/Locate")
-    batch_call = at.exchange._channel.unary_unary("/mpi.v1.LocatorService/BatchLocate")
+    raw_call = at.exchange._channel.connection.unary_unary("/mpi.v1.LocatorService/Locate")
+    batch_call = at.exchange._channel.connection.unary_unary("/mpi.v1.LocatorService/BatchLocate")
 
     def asked(token: IdentifierToken) -> tuple[bytes, bytes]:
         fields = {"purpose": convert.purpose_to_proto(TREAT)}
