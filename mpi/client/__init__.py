@@ -47,6 +47,9 @@ class Client(Registering, Looking, Watching, Deciding, Reviewing, Answering, Con
         timeout: deadline of a call in seconds; for a stream, the longest wait for the answer to a batch.
         coalesce: let lookups that several threads make at the same moment share a call; a lookup alone waits for
             nobody. Clients that may look up one by one only, as facilities do, go on as they are.
+        hedge: with the addresses of several replicas, ask for a slow lookup once more at another one; the first answer
+            counts. At most one lookup in twenty is asked for twice, and each attempt stands in the audit journal.
+        hedge_after: seconds after which a lookup is slow; by default when 95 of 100 would have been answered.
 
     Raises:
         ConfigInvalid: a certificate file or an address is unusable, or plain text was asked for across a network.
@@ -56,9 +59,17 @@ class Client(Registering, Looking, Watching, Deciding, Reviewing, Answering, Con
     """
 
     def __init__(
-        self, *, address: str, certificates: Path | None = None, timeout: float = 10.0, coalesce: bool = True
+        self,
+        *,
+        address: str,
+        certificates: Path | None = None,
+        timeout: float = 10.0,
+        coalesce: bool = True,
+        hedge: bool = True,
+        hedge_after: float | None = None,
     ) -> None:
-        Looking.__init__(self, Channel(address, certificates, timeout), coalesce=coalesce)
+        channel = Channel(address, certificates, timeout)
+        Looking.__init__(self, channel, coalesce=coalesce, hedge=hedge, hedge_after=hedge_after)
 
     def __repr__(self) -> str:
         return f"Client({self._channel.addresses}, {'mutual TLS' if self._channel.secure else 'plain text'})"

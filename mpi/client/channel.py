@@ -74,6 +74,7 @@ class Channel:
                 "certificates", "are needed for a server on another machine: a folder with ca.pem, cert.pem and key.pem"
             )
         self._credentials = None if certificates is None else _credentials(certificates)
+        self._opened: list[grpc.Channel] = []
         self.connection = self.opened(self.addresses.target)
         self.registry: Any = registry_service_pb2_grpc.RegistryServiceStub(self.connection)  # type: ignore[no-untyped-call]
         self.locator: Any = locator_service_pb2_grpc.LocatorServiceStub(self.connection)  # type: ignore[no-untyped-call]
@@ -83,18 +84,21 @@ class Channel:
         self.question: Any = question_service_pb2_grpc.QuestionServiceStub(self.connection)  # type: ignore[no-untyped-call]
         self.privacy: Any = privacy_service_pb2_grpc.PrivacyServiceStub(self.connection)  # type: ignore[no-untyped-call]
 
-    def opened(self, target: str) -> grpc.Channel:
-        """Open one of gRPC's channels, to some or all of the servers."""
-        options = [*_OPTIONS]
+    def opened(self, target: str, *, retries: bool = True) -> grpc.Channel:
+        """Open one of gRPC's channels, to some or all of the servers; it is closed with this one."""
+        options: list[tuple[str, Any]] = [*_OPTIONS, ("grpc.enable_retries", int(retries))]
         if self.addresses.name:  # otherwise gRPC would look for the whole list in the certificates
             options.append(("grpc.default_authority", self.addresses.name))
         if self._credentials is None:
-            return grpc.insecure_channel(target, options)
-        return grpc.secure_channel(target, self._credentials, options)
+            self._opened.append(grpc.insecure_channel(target, options))
+        else:
+            self._opened.append(grpc.secure_channel(target, self._credentials, options))
+        return self._opened[-1]
 
     def close(self) -> None:
-        """Close the connection; calls under way are cancelled."""
-        self.connection.close()
+        """Close the connections; calls under way are cancelled."""
+        for each in self._opened:
+            each.close()
 
     def call(self, method: Callable[..., Any], request: Any, timeout: float | None = None) -> Any:
         """Make a call within its deadline, or the usual one; raises what its status means."""

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import grpc
 
 from mpi.client.channel import Channel, Part
+from mpi.client.hedging import Hedge
 from mpi.client.stream import BATCHES_IN_FLIGHT, Stream
 from mpi.coalescing import Coalescer
 from mpi.domain.identifiers import LocateKey
@@ -52,10 +54,11 @@ class Matched:
 
 
 class Looking(Part):
-    """Calls of whoever looks for records; see `Client` for `coalesce`."""
+    """Calls of whoever looks for records; see `Client` for the arguments."""
 
-    def __init__(self, channel: Channel, *, coalesce: bool) -> None:
+    def __init__(self, channel: Channel, *, coalesce: bool, hedge: bool, hedge_after: float | None) -> None:
         super().__init__(channel)
+        self._hedge = Hedge(channel, hedge_after) if hedge and len(channel.addresses.places) > 1 else None
         self._coalesces = coalesce
         self._coalescer = Coalescer[tuple[LocateKey, PurposeOfUse], Located](
             self._together, MOST_TOGETHER, CALLS_TOGETHER
@@ -105,7 +108,7 @@ class Looking(Part):
             as_of=as_of or b"",
             reason=reason,
         )
-        response = self._call(self._channel.locator.Locate, request, timeout)
+        response = self._read("Locate", request, timeout, hedged=purpose is not PurposeOfUse.BTG)
         identities = tuple(convert.identity_from_proto(identity) for identity in response.identities)
         return Located(identities, response.revision)
 
@@ -187,7 +190,7 @@ class Looking(Part):
             purpose=convert.purpose_to_proto(purpose),
             at_least=at_least or b"",
         )
-        return _located(self._call(self._channel.locator.BatchLocate, request, timeout))
+        return _located(self._read("BatchLocate", request, timeout))
 
     def locate_stream(
         self, batches: Iterable[Sequence[LocateKey]], purpose: PurposeOfUse, at_least: bytes | None = None
@@ -223,6 +226,11 @@ class Looking(Part):
             raise self._channel.meant(error) from None
         finally:
             stream.close()
+
+    def _read(self, name: str, request: Any, timeout: float | None, *, hedged: bool = True) -> Any:
+        if self._hedge is None or not hedged:
+            return self._call(getattr(self._channel.locator, name), request, timeout)
+        return self._hedge.call(name, request, self._channel.timeout if timeout is None else timeout)
 
     def match(self, demographics: EncodedDemographics, purpose: PurposeOfUse, limit: int = 10) -> Matched:
         """Weigh demographics against the index without storing anything.

@@ -25,6 +25,7 @@ from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import (
     AccessDenied,
+    Conflict,
     IndexBehind,
     InputRejected,
     RateLimited,
@@ -331,11 +332,12 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
                 self._pool, self._history.locate_at, key, revision
             )
         elif reason:
+            _check_once(context)
             work = partial(self._locator.break_glass, key, asking, reason, ACCOUNT.get().request)
             identities = await self._writer.run(work)
             revision = self._locator.revision()
         else:
-            (found,), revision = await self._located([key], asking)
+            (found,), revision = await self._located([key], asking, context)
             if isinstance(found, RecordRejected):
                 raise found
             identities = found
@@ -427,7 +429,9 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         misses = 0
         for start in range(0, len(request.keys), _KEYS_AT_ONCE):
             keys = [self._key(message) for message in request.keys[start : start + _KEYS_AT_ONCE]]
-            found, _ = await self._located([key for key in keys if not isinstance(key, RecordRejected)], asking)
+            found, _ = await self._located(
+                [key for key in keys if not isinstance(key, RecordRejected)], asking, context
+            )
             answers = iter(found)
             for key in keys:
                 outcome = key if isinstance(key, RecordRejected) else next(answers)
@@ -441,12 +445,13 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             await _levelled(begun, EMPTY_SECONDS)
 
     async def _located(
-        self, keys: Sequence[LocateKey], asking: Asking
+        self, keys: Sequence[LocateKey], asking: Asking, context: Context
     ) -> tuple[list[tuple[Shown, ...] | RecordRejected], int]:
         found, revision = self._locator.locate_all(keys, asking)
         answers: list[tuple[Shown, ...] | RecordRejected] = []
         for key, each in zip(keys, found, strict=True):
             if each is None:
+                _check_once(context)
                 work = partial(self._locator.locate_once, key, asking, ACCOUNT.get().request)
                 answers.append(await self._writer.run(work))
             else:
@@ -585,6 +590,16 @@ class PrivacyServicer(privacy_service_pb2_grpc.PrivacyServiceServicer):
 def signed() -> tuple[str, str]:
     """Who calls, and the name of the call, which is the same in the log of changes and in the audit journal."""
     return CALLER.get().urn, ACCOUNT.get().request
+
+
+def _check_once(context: Context) -> None:
+    """Refuse to use something up for a call that is made at several servers at once.
+
+    Raises:
+        Conflict: this one is.
+    """
+    if consent.HEDGED in (tuple(each) for each in context.invocation_metadata() or ()):
+        raise Conflict("the answer would use something up; ask for it at one server alone")
 
 
 async def _paced(work: Callable[[], Awaitable[None]]) -> None:

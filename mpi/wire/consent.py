@@ -13,6 +13,8 @@ from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.wire import convert
 
 LEAST_REASON, MOST_REASON = 5, 200
+HEDGED = ("mpi-hedged", "1")
+"""Metadata of a lookup that is asked for at several servers at once: it is refused where it would use something up."""
 _CURSOR_BYTES = 16
 
 _JUDGEMENTS = {

@@ -1,0 +1,190 @@
+"""Hedging: a lookup that takes longer than almost all others is asked for once more, at another replica.
+
+The first answer counts, and the other attempt is cancelled. gRPC describes such a policy, but the library under its
+Python does not have it, so it is done here. A few lookups in a hundred are asked for twice, no more, and the journal of
+the centre has an entry of each attempt.
+
+What is asked for twice must use nothing up. Both attempts say so: a server refuses one whose answer would use up a
+consent for one lookup, nothing is used, and the lookup is made once more, plainly. The glass is never broken twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import time
+from collections import deque
+from functools import partial
+from typing import Any
+
+import grpc
+
+from mpi.client.channel import Channel
+from mpi.errors import IndexBehind
+from mpi.v1 import locator_service_pb2_grpc
+from mpi.wire.consent import HEDGED
+from mpi.wire.status import from_wire
+
+RECENT, EVERY = 200, 20
+"""Lookups that say what is slow, and after how many of them that is worked out anew."""
+SLOW_SHARE = 0.05
+"""Share of the lookups that are slow."""
+SOONEST_SECONDS = 0.01
+"""A second attempt is not made sooner, however fast the others are."""
+SECOND_SHARE, MOST_SAVED = 0.05, 10.0
+"""Second attempts for each lookup, at most; and how many can be saved up."""
+GRACE_SECONDS = 1.0
+"""How long after its deadline a call is given up that has not said that it has ended."""
+
+_PLAINLY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION)
+"""What both attempts may come to that a plain call can mend: a server that was lost, a consent to use up."""
+
+
+class Pace:
+    """How long the lookups of one kind take, and from when on one is slow.
+
+    Args:
+        given: seconds; None to go by the lookups themselves.
+    """
+
+    def __init__(self, given: float | None) -> None:
+        self._given = given
+        self._recent = deque[float](maxlen=RECENT)
+        self._noted = itertools.count(1)
+        self._slow: float | None = None
+
+    def slow(self) -> float | None:
+        """Seconds after which a lookup is slow; None while too few were made to say."""
+        return self._slow if self._given is None else self._given
+
+    def note(self, seconds: float) -> None:
+        """Note how long one took."""
+        self._recent.append(seconds)
+        if next(self._noted) % EVERY == 0:
+            ordered = sorted(self._recent.copy())
+            self._slow = max(SOONEST_SECONDS, ordered[int(len(ordered) * (1 - SLOW_SHARE))])
+
+
+class Budget:
+    """How many second attempts may be made: each lookup earns a share of one."""
+
+    def __init__(self) -> None:
+        self._saved = 0.0
+        self._lock = threading.Lock()
+
+    def earn(self) -> None:
+        """Count a lookup."""
+        with self._lock:
+            self._saved = min(MOST_SAVED, self._saved + SECOND_SHARE)
+
+    def spend(self) -> bool:
+        """Take one second attempt, if there is one."""
+        with self._lock:
+            if self._saved < 1 - 1e-9:  # twenty times a twentieth
+                return False
+            self._saved -= 1
+            return True
+
+
+class Replicas:
+    """A channel to each server alone, and which of them are there now."""
+
+    def __init__(self, channel: Channel) -> None:
+        alone = [channel.opened(target, retries=False) for target in channel.addresses.targets]
+        self._stubs: list[Any] = [locator_service_pb2_grpc.LocatorServiceStub(each) for each in alone]  # type: ignore[no-untyped-call]
+        self._there = [False] * len(alone)
+        self._turn = itertools.count()
+        for place, each in enumerate(alone):
+            each.subscribe(partial(self._changed, place), try_to_connect=True)
+
+    def two(self) -> tuple[Any, Any] | None:
+        """Give two different ones, the next in turn first; None while there are not two."""
+        there = [stub for stub, is_there in zip(self._stubs, self._there, strict=True) if is_there]
+        if len(there) < 2:
+            return None
+        turn = next(self._turn)
+        return there[turn % len(there)], there[(turn + 1) % len(there)]
+
+    def _changed(self, place: int, state: grpc.ChannelConnectivity) -> None:
+        self._there[place] = state is grpc.ChannelConnectivity.READY
+
+
+class Hedge:
+    """Makes lookups, some of them twice.
+
+    Args:
+        channel: to several servers.
+        after: seconds after which a lookup is slow; None for longer than 95 in 100 of the last ones took.
+    """
+
+    def __init__(self, channel: Channel, after: float | None) -> None:
+        self._channel = channel
+        self._paces = {name: Pace(after) for name in ("Locate", "BatchLocate")}
+        self._budget = Budget()
+        self._lock = threading.Lock()
+        self._replicas: Replicas | None = None
+
+    def call(self, name: str, request: Any, timeout: float) -> Any:
+        """Make a call of LocatorService that uses nothing up but a consent for one lookup.
+
+        Raises:
+            MpiError: what its status means.
+        """
+        pace, begun = self._paces[name], time.monotonic()
+        slow = pace.slow()
+        pair = None if slow is None else self._two()
+        response = None
+        if slow is not None and pair is not None:
+            self._budget.earn()
+            response = self._asked([getattr(stub, name) for stub in pair], request, slow, begun + timeout)
+        if response is None:
+            plain, left = getattr(self._channel.locator, name), begun + timeout - time.monotonic()
+            response = self._channel.call(plain, request, left)
+        pace.note(time.monotonic() - begun)
+        return response
+
+    def _two(self) -> tuple[Any, Any] | None:
+        with self._lock:
+            if self._replicas is None:
+                self._replicas = Replicas(self._channel)
+        return self._replicas.two()
+
+    def _asked(self, methods: list[Any], request: Any, slow: float, until: float) -> Any | None:
+        """Ask one server, and the other where that is slow; None where a plain call must be made."""
+        done = queue.SimpleQueue[Any]()
+        attempts: list[Any] = []
+
+        def begin() -> None:
+            call = methods[len(attempts)].future(request, timeout=until - time.monotonic(), metadata=(HEDGED,))
+            attempts.append(call)
+            call.add_done_callback(done.put)
+
+        try:
+            begin()
+            try:
+                ended = done.get(timeout=slow)
+            except queue.Empty:
+                if self._budget.spend():
+                    begin()
+                ended = self._ended(done, until)
+            for _ in attempts[1:]:
+                if ended.code() is not grpc.StatusCode.OK:
+                    ended = self._ended(done, until)  # the other one may still answer
+            return self._answer(ended)
+        finally:
+            for call in attempts:
+                call.cancel()
+
+    def _ended(self, done: queue.SimpleQueue[Any], until: float) -> Any:
+        try:
+            return done.get(timeout=max(0.0, until - time.monotonic()) + GRACE_SECONDS)
+        except queue.Empty:
+            raise self._channel.late() from None
+
+    def _answer(self, ended: Any) -> Any | None:
+        if ended.code() is grpc.StatusCode.OK:
+            return ended.result()
+        if ended.code() in _PLAINLY and not isinstance(from_wire(ended), IndexBehind):
+            return None
+        raise self._channel.meant(ended)
