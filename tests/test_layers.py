@@ -133,7 +133,7 @@ def test_only_the_bootstrap_joins_the_centre() -> None:
 
 def test_the_parts_of_the_client_do_not_know_each_other() -> None:
     """Each holds some of the calls, over the channel and streams that they share; only the package joins them."""
-    shared = {"addresses", "channel", "hedging", "stream"}
+    shared = {"addresses", "channel", "frames", "hedging", "stream"}
     known = {
         (path.stem, name.split(".")[2])
         for path, name, _ in statements()

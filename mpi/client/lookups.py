@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from mpi.client.channel import Channel, Part
+from mpi.client.frames import to_frame
 from mpi.client.hedging import Hedge
 from mpi.client.stream import BATCHES_IN_FLIGHT, Stream
 from mpi.coalescing import Coalescer
@@ -21,6 +22,9 @@ from mpi.domain.record import EncodedDemographics
 from mpi.errors import AccessDenied, MpiError, Reason, RecordRejected
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.wire import convert
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_TOGETHER = 500
 """Lookups that share a call."""
@@ -171,6 +175,24 @@ class Looking(Part):
             if on_progress is not None:
                 on_progress(done)
             yield from zip(part, answers, strict=True)
+
+    def locate_frame(
+        self,
+        keys: Iterable[LocateKey],
+        purpose: PurposeOfUse,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> pd.DataFrame:
+        """Look up any number of keys as `locate_many` does, and make a table of pandas of what was found.
+
+        It has a row for each record that was found, and one for each key that was refused; a key under which nothing is
+        held has none. Its columns are `position` (of the key among the keys, from 0), `eid`, `facility`, `pointer` (the
+        local id as only that facility can open it; bytes) and `refused` (reason code; the others are empty then).
+
+        Raises:
+            ConfigInvalid: pandas is not installed; the extra `frames` brings it.
+            MpiError: a call failed.
+        """
+        return to_frame(self.locate_many(keys, purpose, on_progress))
 
     def batch_locate(
         self, keys: Sequence[LocateKey], purpose: PurposeOfUse, at_least: bytes | None = None
