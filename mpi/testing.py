@@ -1,7 +1,7 @@
 """For tests of programs that call the index: a centre of their own, real to the last byte, for as long as a test.
 
-It is served by `mpi serve` in a process of its own, over gRPC with mutual TLS, with keys and certificates that nobody
-else has. In a pytest suite::
+It is served over gRPC with mutual TLS on a loopback socket, with keys and certificates that nobody else has. In a
+pytest suite::
 
     @pytest.fixture(scope="session")
     def centre(tmp_path_factory):
@@ -25,7 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpi.client import Client
+from mpi.config import load_config
+from mpi.encoder.keys import new_key_ring
 from mpi.errors import ServiceUnavailable
+from mpi.server.certs import issue_dev_certificates
 
 EXCHANGE, STEWARD = "test", "test"
 _STOP_SECONDS = 30.0
@@ -55,44 +58,58 @@ class TestCentre:
 
 
 @contextmanager
-def running_centre(folder: Path, facilities: Sequence[str], rules: str = "th-v1") -> Iterator[TestCentre]:
+def running_centre(
+    folder: Path, facilities: Sequence[str], rules: str = "th-v1", *, in_process: bool = False
+) -> Iterator[TestCentre]:
     """Serve a centre until the block ends; what it wrote stays in the folder.
+
+    By default `mpi serve` serves it in a process of its own, as in production: take it where times matter, or a server
+    must be able to crash alone. With `in_process` a thread of the test's own process serves it: it starts sooner, a
+    debugger sees both sides, and the server's log is the test's; but both share one interpreter, so neither is fast.
 
     Args:
         folder: an empty folder.
         facilities: codes of the facilities that get a certificate.
         rules: rule file, or the name of one that is shipped.
+        in_process: serve in a thread.
 
     Raises:
-        ServiceUnavailable: a command that makes or serves the centre failed; what it said stands above.
+        MpiError: the folder was used before, or a name or the rules cannot be used.
+        ServiceUnavailable: the server did not start; what it said stands above.
     """
     keys, certificates, config = folder / "keys", folder / "certs", folder / "mpi.toml"
-    names = [word for code in facilities for word in ("--facility", code)]
-    _run("keys", "new", "--keys", str(keys))
-    _run("certs", "dev", "--out", str(certificates), *names, "--exchange", EXCHANGE, "--steward", STEWARD)
+    new_key_ring(keys)
+    issue_dev_certificates(certificates, facilities, [EXCHANGE], [STEWARD])
     config.write_text(
         f'listen = "127.0.0.1:0"\nrules = "{rules}"\nservice_key = "centre-keys/service.json"\n'
         'key_epochs = "keys/epochs.json"\n[tls]\ncertificate = "certs/server/cert.pem"\n'
         'key = "certs/server/key.pem"\nclient_authority = "certs/server/ca.pem"\n',
         encoding="utf-8",
     )
-    command = [*_MPI, "serve", "--data", str(folder / "data"), "--config", str(config), "--json"]
+    with (_in_thread if in_process else _in_process_of_its_own)(folder / "data", config) as address:
+        yield TestCentre(address, folder, keys, certificates)
+
+
+@contextmanager
+def _in_process_of_its_own(data: Path, config: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "mpi", "serve", "--data", str(data), "--config", str(config), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 (our own)
         try:
             assert server.stdout is not None  # noqa: S101 (it is a pipe)
             line = server.stdout.readline()
             if not line:
                 raise ServiceUnavailable(f"mpi serve ended with {server.wait()}")
-            yield TestCentre(json.loads(line)["listening"], folder, keys, certificates)
+            yield str(json.loads(line)["listening"])
         finally:
             server.terminate()
             server.wait(_STOP_SECONDS)
 
 
-_MPI = (sys.executable, "-m", "mpi")
+@contextmanager
+def _in_thread(data: Path, config: Path) -> Iterator[str]:
+    from mpi.server.bootstrap import application
+    from mpi.server.thread import served_in_thread
 
-
-def _run(*arguments: str) -> None:
-    done = subprocess.run([*_MPI, *arguments], stdout=subprocess.DEVNULL, check=False)  # noqa: S603 (our own)
-    if done.returncode:
-        raise ServiceUnavailable(f"mpi {' '.join(arguments[:2])} ended with {done.returncode}")
+    settings = load_config(data, config)
+    with application(settings) as served, served_in_thread(served, settings.listen, settings.tls) as address:
+        yield address

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wire": {"errors", "domain", GENERATED},
     "coalescing": set(),
     "feed": {"errors", "domain", "wire"},
-    "testing": {"errors", "client"},
+    "testing": {"errors", "config", "client", "encoder", "server"},
     "client": {"errors", "domain", "coalescing", "feed", "wire", GENERATED},
     "server": CENTRE - {"keyfiles"} | {"config", "store", "index", "audit", "service", "wire", GENERATED},
     "web": {"errors", "domain", "client"},

@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import uvloop
@@ -25,6 +25,7 @@ from mpi.domain.record import ChannelEncoding, EncodedDemographics, EncodedRecor
 from mpi.errors import Reason, RecordRejected
 from mpi.server.app import Application, serve
 from mpi.server.certs import issue_dev_certificates
+from mpi.server.thread import served_in_thread
 
 DIGEST = b"\x07" * 32
 FACILITY = "10661"
@@ -157,40 +158,11 @@ class MemoryIndex:
         return self.records.pop(local_id.value, None) is not None, self.at
 
 
-@contextmanager
-def running(application: Application, tls: TlsFiles | None = None, listen: str = "127.0.0.1:0") -> Iterator[str]:
+def running(
+    application: Application, tls: TlsFiles | None = None, listen: str = "127.0.0.1:0"
+) -> AbstractContextManager[str]:
     """Serve until the block ends; give the address. What the server raises at its start is raised here."""
-    started = threading.Event()
-    held: dict[str, object] = {}
-
-    async def main() -> None:
-        held["loop"], held["task"] = asyncio.get_running_loop(), asyncio.current_task()
-
-        def ready(address: str) -> None:
-            held["address"] = address
-            started.set()
-
-        try:
-            await serve(application, listen, tls, ready)
-        except asyncio.CancelledError:
-            pass
-        except Exception as error:  # noqa: BLE001 (handed to the test)
-            held["error"] = error
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=lambda: uvloop.run(main()), name="server")
-    thread.start()
-    started.wait(20)
-    if "error" in held:
-        thread.join(20)
-        raise held["error"]  # type: ignore[misc]
-    try:
-        yield str(held["address"])
-    finally:
-        held["loop"].call_soon_threadsafe(held["task"].cancel)  # type: ignore[attr-defined]
-        thread.join(20)
-        assert not thread.is_alive(), "the server did not stop"
+    return served_in_thread(application, listen, tls)
 
 
 def certificates(folder: Path) -> Path:
