@@ -1,7 +1,7 @@
 """Whether a server stays as it is under load: ``python benchmarks/soak.py [--minutes 30]``, at most an hour.
 
 A centre of its own is served with mutual TLS. All the while one client looks persons up one by one, another in batches,
-a third over a stream, a facility registers persons who moved and takes some back, and a client watches identities change.
+a third over a stream, a facility registers persons who moved and takes some back, and a client watches what changes.
 Memory of the server's processes is taken every few seconds: after the first third, when everything that is kept at
 hand has been filled, it must not grow, and no call may fail.
 """
