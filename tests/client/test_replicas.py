@@ -99,6 +99,10 @@ def test_two_servers_on_one_folder(tmp_path):
                 return len(client.locate(key, TREAT, at_least=revision).identities) == 1
 
             assert all(found() for _ in range(10))
+            (identity,) = client.locate(key, TREAT).identities
+            command = [sys.executable, "-m", "mpi", "locate", "--server", f"{one},{other}", "--eid", identity.eid]
+            said = subprocess.run([*command, "--purpose", "TREAT"], capture_output=True, text=True, check=True).stdout
+            assert said.startswith(f"{identity.eid}\n  10661  ")
         assert all(found() for _ in range(10))
         with serving(tmp_path, "locator", other), client:
             with Client(address=other) as replica:  # it serves again, whatever the client knows of it
