@@ -290,7 +290,7 @@ class TestFeed:
                 assert raised(lambda feed=feed: next(feed)).reason is reason
             for request in (pb2.WatchIdentitiesRequest(), pb2.WatchIdentitiesRequest(purpose=1, kinds=[99])):
                 with pytest.raises(grpc.RpcError) as caught:
-                    next(exchange._locator.WatchIdentities(request))
+                    next(exchange._channel.locator.WatchIdentities(request))
                 assert from_wire(caught.value).reason in {Reason.PURPOSE_MISSING, Reason.REQUEST_INVALID}
 
 
@@ -612,7 +612,7 @@ class TestLocateStream:
             assert server.stdout is not None
             asked = threading.Event()
             with Client(address=server.stdout.readline().strip()) as client:
-                call = client._locator.LocateStream(_waiting(asked))
+                call = client._channel.locator.LocateStream(_waiting(asked))
                 next(call)
                 server.terminate()
                 with pytest.raises(grpc.RpcError) as caught:
