@@ -22,8 +22,10 @@ MOST_WAITING = 4096
 """Entries that may wait for the disk; more, and calls are refused."""
 PAUSE_SECONDS = 0.001
 """Entries that follow each other within this time share a group: one write, one signature and one change of threads."""
-GATHER_SECONDS = 0.008
+GATHER_SECONDS = 0.004
 """No entry waits longer than this for those after it."""
+LOST_SECONDS = 0.1
+"""How long after that the event loop that gathers is taken for one that has ended."""
 LARGE = 64
 """Entries with which a group grows no further."""
 MOST_PSEUDONYMS = 1000
@@ -51,6 +53,7 @@ class Journal:
         self._waiting: deque[tuple[Access, asyncio.Future[None]]] = deque()
         self._gathering = False
         self._crowded = False
+        self._until = 0.0
         self._refused = 0
         self._broken = False
         self._stopping = False
@@ -113,16 +116,15 @@ class Journal:
             if not self._crowded:
                 self._wake.notify()  # a caller alone waits for nobody
                 return written
-            self._gathering = True
-        until = time.monotonic() + GATHER_SECONDS
-        loop.call_later(PAUSE_SECONDS, self._gather, loop, until, len(self._waiting))
+            self._gathering, self._until = True, time.monotonic() + GATHER_SECONDS
+        loop.call_later(PAUSE_SECONDS, self._gather, loop, len(self._waiting))
         return written
 
-    def _gather(self, loop: asyncio.AbstractEventLoop, until: float, seen: int) -> None:
+    def _gather(self, loop: asyncio.AbstractEventLoop, seen: int) -> None:
         """Hand the group over unless it still grows."""
         waiting = len(self._waiting)
-        if seen < waiting < LARGE and time.monotonic() < until:
-            loop.call_later(PAUSE_SECONDS, self._gather, loop, until, waiting)
+        if seen < waiting < LARGE and time.monotonic() < self._until:
+            loop.call_later(PAUSE_SECONDS, self._gather, loop, waiting)
             return
         with self._wake:
             self._gathering = False
@@ -132,7 +134,8 @@ class Journal:
         while True:
             with self._wake:
                 while (self._gathering or not self._waiting) and not self._broken and not self._stopping:
-                    if not self._wake.wait(2 * GATHER_SECONDS if self._gathering else None):
+                    self._wake.wait(LOST_SECONDS)
+                    if self._gathering and time.monotonic() > self._until + LOST_SECONDS:
                         self._gathering = False  # its event loop has ended
                 if self._broken and not self._stopping:
                     self._wake.wait(self._retry)

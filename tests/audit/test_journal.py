@@ -196,3 +196,55 @@ def test_an_answer_with_very_many_identities_has_several_entries(place):
     named = {each for entry in entries for each in entry["identities"]}
     assert named == {place.keys.pseudonym(eid) for eid in eids}
     assert {entry["request"] for entry in entries} == {f"{1:032x}"}
+
+
+def test_entries_that_follow_each_other_closely_are_gathered(place, journal, monkeypatch):
+    """Many callers, each with one entry after the other: a write serves several of them."""
+    synced = []
+    real = chain_module.os.fdatasync
+    monkeypatch.setattr(chain_module.os, "fdatasync", lambda descriptor: (synced.append(1), real(descriptor)))
+
+    async def caller(number: int) -> None:
+        for turn in range(20):
+            await journal.write(access(100 * number + turn))
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*map(caller, range(32)))
+
+    asyncio.run(all_of_them())
+    assert sum(line["kind"] == "access" for line in lines_of(place)) == 640
+    assert len(synced) < 640 / 4
+
+
+def test_a_caller_alone_waits_for_nobody(journal, monkeypatch):
+    """Nothing is gathered where entries come one after the other, also after a crowd has gone."""
+    monkeypatch.setattr(journal_module, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(journal_module, "GATHER_SECONDS", 0.02)
+
+    async def crowd() -> None:
+        await asyncio.gather(*(journal.write(access(number)) for number in range(20)))
+
+    async def alone() -> None:
+        for number in range(3):
+            await journal.write(access(number))
+        with monkeypatch.context() as patched:
+            patched.setattr(journal_module, "PAUSE_SECONDS", 3600.0)
+            for number in range(20):
+                await journal.write(access(number))
+
+    asyncio.run(crowd())
+    asyncio.run(alone())
+
+
+def test_an_event_loop_that_ends_while_it_gathers_holds_nobody_up(place, journal):
+    """The group is written without it, and entries of other loops come through."""
+
+    async def leaves() -> None:
+        await asyncio.gather(*(journal.write(access(number)) for number in range(20)))
+        for number in range(20, 23):
+            journal.note(access(number))  # begins to gather, and nobody waits
+
+    asyncio.run(leaves())
+    asyncio.run(asyncio.wait_for(journal.write(access(99)), 20))
+    kept = [line["request"] for line in lines_of(place) if line["kind"] == "access"]
+    assert set(kept) == {f"{number:032x}" for number in (*range(23), 99)}
