@@ -120,10 +120,13 @@ class Soak:
                 self.errors[f"watch: {type(error).__name__}"] += 1
 
 
-def resident(pids: Sequence[int]) -> float:
-    """Memory of processes, MB."""
-    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+def own_memory(pids: Sequence[int]) -> float:
+    """Memory that processes have to themselves, MB: files that they map, such as the index, do not count."""
+    found = 0
+    for pid in pids:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        found += int(next(line.split()[1] for line in lines if line.startswith("RssAnon")))
+    return found / 1000
 
 
 def soak(seconds: float) -> dict[str, Any]:
@@ -135,7 +138,7 @@ def soak(seconds: float) -> dict[str, Any]:
             held.begin()
             memory = []
             while (gone := time.monotonic() - begun) < seconds:
-                memory.append((round(gone, 1), round(resident(own), 1)))
+                memory.append((round(gone, 1), round(own_memory(own), 1)))
                 print(f"\r{gone:6.0f} s  {memory[-1][1]:7.1f} MB  {dict(held.calls)}", end="", file=sys.stderr)
                 time.sleep(seconds / SAMPLES)
             held.end()

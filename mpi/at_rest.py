@@ -45,7 +45,7 @@ class AtRest:
         self._fetch = fetch
         self._lock = threading.Lock()
         self._keys = tuple(fetch())
-        self._fetched = time.monotonic()
+        self._vain = -FETCH_SECONDS
 
     @classmethod
     def of(cls, *secrets: bytes) -> AtRest:
@@ -71,7 +71,7 @@ class AtRest:
         """
         known = {key.name: key for key in self._keys}
         if not known.keys() >= set(names):
-            known = {key.name: key for key in self._again()}
+            known = self._again(set(names))
         missing = [name for name in names if name not in known]
         if missing:
             raise StoreUnusable(
@@ -80,9 +80,12 @@ class AtRest:
             )
         return [known[name] for name in names]
 
-    def _again(self) -> Sequence[RestKey]:
+    def _again(self, wanted: set[str]) -> dict[str, RestKey]:
         with self._lock:
-            if time.monotonic() - self._fetched >= FETCH_SECONDS:
+            known = {key.name: key for key in self._keys}
+            if not known.keys() >= wanted and time.monotonic() - self._vain >= FETCH_SECONDS:
                 self._keys = tuple(self._fetch())
-                self._fetched = time.monotonic()
-            return self._keys
+                known = {key.name: key for key in self._keys}
+                if not known.keys() >= wanted:
+                    self._vain = time.monotonic()
+            return known
