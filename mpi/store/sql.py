@@ -40,7 +40,7 @@ class Store:
     def __init__(self, engine: Engine, at_rest: AtRest) -> None:
         self._engine = engine
         self._at_rest = at_rest
-        self._sealings: dict[str, Sealing] = {}
+        self._keys: tuple[str, Sealing] = "", Sealing([at_rest.oldest.secret])
         self._watching: Connection | None = None
 
     def close(self) -> None:
@@ -201,10 +201,11 @@ class Store:
     def _sealing(self, connection: Connection) -> Sealing:
         """The keys that rows are sealed with in the transaction that a connection is in."""
         names = str(connection.scalar(_SEALED_WITH))
-        if names not in self._sealings:
-            # Keys that ended are forgotten with the others.
-            self._sealings = {names: Sealing([key.secret for key in self._at_rest.named(names.split())])}
-        return self._sealings[names]
+        held, sealing = self._keys
+        if held != names:
+            sealing = Sealing([key.secret for key in self._at_rest.named(names.split())])
+            self._keys = names, sealing  # keys that ended are forgotten
+        return sealing
 
 
 _FORGET = {
