@@ -65,6 +65,8 @@ _ANSWER_SHARE = 0.1
 _KEYS_AT_ONCE = 50
 _PATIENT_SECONDS, _PATIENT_TIMES = 2.0, 10
 """How long a batch of a stream waits for its client's limit, at most so often; then the stream ends."""
+_EARLY_SECONDS = 0.005
+"""How much too early a timer may fire, which would count as one of these times."""
 _FOREIGN_RECORD = "a facility may write only its own records"
 
 Result = TypeVar("Result")
@@ -610,7 +612,7 @@ async def _paced(work: Callable[[], Awaitable[None]]) -> None:
         except RateLimited as refused:
             if refused.retry_after > _PATIENT_SECONDS:
                 raise
-            await asyncio.sleep(refused.retry_after)
+            await asyncio.sleep(refused.retry_after + _EARLY_SECONDS)
         else:
             return
     await work()
