@@ -107,13 +107,14 @@ def _locate(client: Client, keys: Sequence[LocateKey], purpose: PurposeOfUse, re
     if reason:  # never in a batch
         opened = [client.locate(key, purpose, reason=reason) for key in keys]
         found.update({identity.eid: identity for each in opened for identity in each.identities})
-        return Located(tuple(found[eid] for eid in sorted(found)), opened[-1].revision)
+        registered = {code: at for each in opened for code, at in each.registered.items()}
+        return Located(tuple(found[eid] for eid in sorted(found)), opened[-1].revision, registered)
     answer = client.batch_locate(keys, purpose)
     for identities in answer.answers:
         if isinstance(identities, RecordRejected):
             raise identities
         found.update({identity.eid: identity for identity in identities})
-    return Located(tuple(found[eid] for eid in sorted(found)), answer.revision)
+    return Located(tuple(found[eid] for eid in sorted(found)), answer.revision, answer.registered)
 
 
 def _typed(argument: str) -> str:
@@ -150,6 +151,7 @@ def _figures(located: Located, ring: KeyRing | None) -> dict[str, object]:
             }
             for identity in located.identities
         ],
+        "registered": {code: at.isoformat() for code, at in located.registered.items()},
         "revision": located.revision.hex(),
     }
 
@@ -165,3 +167,5 @@ def _show(located: Located, ring: KeyRing | None) -> None:
             typer.echo(
                 f"  {at.facility}  " + (f"local id {local_id}  " if local_id else "") + f"pointer {at.pointer.hex()}"
             )
+    for code, registered in located.registered.items():
+        typer.echo(f"{code} registered last {registered:%Y-%m-%d %H:%M} UTC")

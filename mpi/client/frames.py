@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mpi.domain.identifiers import LocateKey
 from mpi.domain.identity import Identity
 from mpi.errors import ConfigInvalid, RecordRejected
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("position", "eid", "facility", "pointer", "refused")
+COLUMNS = ("position", "eid", "facility", "pointer", "registered", "refused")
+
+Answer = tuple[Identity, ...] | RecordRejected
+Row = tuple[int, str | None, str | None, bytes | None, datetime | None, str | None]
 
 
-def to_frame(answers: Iterable[tuple[LocateKey, tuple[Identity, ...] | RecordRejected]]) -> pd.DataFrame:
-    """Make a table of what `Client.locate_many` gives; the keys are not in it.
+def to_frame(answers: Iterable[tuple[Answer, Mapping[str, datetime]]]) -> pd.DataFrame:
+    """Make a table of answers in the order of their keys, each with when the facilities in it registered last.
 
     Raises:
         ConfigInvalid: pandas is not installed.
@@ -25,12 +28,15 @@ def to_frame(answers: Iterable[tuple[LocateKey, tuple[Identity, ...] | RecordRej
         import pandas as pd
     except ModuleNotFoundError:
         raise ConfigInvalid("pandas", 'is needed: pip install "thai-mpi[frames]"') from None
-    rows: list[tuple[int, str | None, str | None, bytes | None, str | None]] = []
-    for position, (_, found) in enumerate(answers):
+    rows: list[Row] = []
+    for position, (found, registered) in enumerate(answers):
         if isinstance(found, RecordRejected):
-            rows.append((position, None, None, None, found.reason.value))
+            rows.append((position, None, None, None, None, found.reason.value))
             continue
         for identity in found:
-            rows.extend((position, identity.eid, at.facility, at.pointer, None) for at in identity.locations)
+            rows.extend(
+                (position, identity.eid, at.facility, at.pointer, registered.get(at.facility), None)
+                for at in identity.locations
+            )
     columns = {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS)}
-    return pd.DataFrame(columns, dtype=object).astype({"position": "int64"})
+    return pd.DataFrame(columns, dtype=object).astype({"position": "int64", "registered": "datetime64[ns, UTC]"})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from mpi.domain.identifiers import LocateKey
 from mpi.domain.identity import Decision, Identity, MatchCandidate
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics
-from mpi.errors import AccessDenied, MpiError, Reason, RecordRejected
+from mpi.errors import AccessDenied, MpiError, Reason, RecordRejected, ServiceUnavailable
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.wire import convert
 
@@ -28,24 +30,41 @@ if TYPE_CHECKING:
 
 MOST_TOGETHER = 500
 """Lookups that share a call."""
+TIMES, AGAIN_SECONDS = 5, 0.1
+"""How often a stream of lookups is opened without an answer on it, and how long it waits first; then twice as long."""
 CALLS_TOGETHER = 2
 """Calls for lookups under way at the same time, from which on further lookups share the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """The identities that a key belongs to, and the token of the state that was answered from."""
+    """The identities that a key belongs to.
+
+    Attributes:
+        identities: the identities.
+        revision: token of the state that was answered from.
+        registered: when each facility in them registered last, by its code, UTC: how fresh what is known from it is. It
+            may have registered again within a minute after that. Empty in an answer about the past.
+    """
 
     identities: tuple[Identity, ...]
     revision: bytes
+    registered: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLocated:
-    """For each key, in order, its identities or why it was not looked up."""
+    """What became of many keys.
+
+    Attributes:
+        answers: for each key, in order, its identities or why it was not looked up.
+        revision: token of the state that was answered from.
+        registered: as in `Located`, for every facility in the answers.
+    """
 
     answers: tuple[tuple[Identity, ...] | RecordRejected, ...]
     revision: bytes
+    registered: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +133,7 @@ class Looking(Part):
         )
         response = self._read("Locate", request, timeout, hedged=purpose is not PurposeOfUse.BTG)
         identities = tuple(convert.identity_from_proto(identity) for identity in response.identities)
-        return Located(identities, response.revision)
+        return Located(identities, response.revision, convert.registrations_from_proto(response.registrations))
 
     def _together(self, asked: Sequence[tuple[LocateKey, PurposeOfUse]], left: float) -> list[Located | Exception]:
         """Look up what several threads asked for, one call a purpose; each has its own answer or error."""
@@ -127,7 +146,9 @@ class Looking(Part):
                 if len(keys) > 1 and self._coalesces:
                     batch = self._batch_locate(keys, purpose, None, until - time.monotonic())
                     answers: list[Located | Exception] = [
-                        each if isinstance(each, RecordRejected) else Located(each, batch.revision)
+                        each
+                        if isinstance(each, RecordRejected)
+                        else Located(each, batch.revision, _registered(each, batch))
                         for each in batch.answers
                     ]
                 else:
@@ -155,7 +176,10 @@ class Looking(Part):
         purpose: PurposeOfUse,
         on_progress: Callable[[int], None] | None = None,
     ) -> Iterator[tuple[LocateKey, tuple[Identity, ...] | RecordRejected]]:
-        """Look up any number of keys, some hundred a call, as far ahead as they are taken.
+        """Look up any number of keys over one stream, some thousand ahead of where the answers are taken.
+
+        Where the server goes away, the stream is opened again, elsewhere if there are several, and goes on with the
+        keys that have no answer yet.
 
         Args:
             keys: read as the answers are taken, never all at once.
@@ -166,15 +190,39 @@ class Looking(Part):
             Each key, in order, with its identities or why it was not looked up.
 
         Raises:
-            MpiError: a call failed; what was yielded before was answered.
+            MpiError: the stream ended and could not be opened again; what was yielded before was answered.
         """
-        left, done = iter(keys), 0
-        while part := list(islice(left, MOST_TOGETHER)):
-            answers = self.batch_locate(part, purpose).answers
-            done += len(part)
-            if on_progress is not None:
-                on_progress(done)
-            yield from zip(part, answers, strict=True)
+        for part, located in self._many(keys, purpose, on_progress):
+            yield from zip(part, located.answers, strict=True)
+
+    def _many(
+        self, keys: Iterable[LocateKey], purpose: PurposeOfUse, on_progress: Callable[[int], None] | None
+    ) -> Iterator[tuple[list[LocateKey], BatchLocated]]:
+        """Look up as `locate_many` does; gives the keys of a batch, and what became of them."""
+        left, done, vain = iter(keys), 0, 0
+        parts: deque[list[LocateKey]] = deque()
+
+        def batches(again: Sequence[list[LocateKey]]) -> Iterator[list[LocateKey]]:
+            yield from again
+            while part := list(islice(left, MOST_TOGETHER)):
+                parts.append(part)
+                yield part
+
+        while True:
+            try:
+                for located in self.locate_stream(batches(tuple(parts)), purpose):
+                    part = parts.popleft()
+                    done, vain = done + len(part), 0
+                    if on_progress is not None:
+                        on_progress(done)
+                    yield part, located
+            except ServiceUnavailable:
+                vain += 1
+                if vain == TIMES:
+                    raise
+                time.sleep(AGAIN_SECONDS * 2**vain)
+            else:
+                return
 
     def locate_frame(
         self,
@@ -186,13 +234,18 @@ class Looking(Part):
 
         It has a row for each record that was found, and one for each key that was refused; a key under which nothing is
         held has none. Its columns are `position` (of the key among the keys, from 0), `eid`, `facility`, `pointer` (the
-        local id as only that facility can open it; bytes) and `refused` (reason code; the others are empty then).
+        local id as only that facility can open it; bytes), `registered` (when that facility registered last, UTC) and
+        `refused` (reason code; the others are empty then).
 
         Raises:
             ConfigInvalid: pandas is not installed; the extra `frames` brings it.
             MpiError: a call failed.
         """
-        return to_frame(self.locate_many(keys, purpose, on_progress))
+        return to_frame(
+            (answer, located.registered)
+            for _, located in self._many(keys, purpose, on_progress)
+            for answer in located.answers
+        )
 
     def batch_locate(
         self, keys: Sequence[LocateKey], purpose: PurposeOfUse, at_least: bytes | None = None
@@ -276,4 +329,11 @@ class Looking(Part):
 
 
 def _located(response: locator_pb2.BatchLocateResponse | locator_pb2.LocateStreamResponse) -> BatchLocated:
-    return BatchLocated(tuple(convert.located_from_proto(item) for item in response.outcomes), response.revision)
+    answers = tuple(convert.located_from_proto(item) for item in response.outcomes)
+    return BatchLocated(answers, response.revision, convert.registrations_from_proto(response.registrations))
+
+
+def _registered(identities: Sequence[Identity], batch: BatchLocated) -> dict[str, datetime]:
+    """When the facilities in some identities of a batch registered last."""
+    found = {at.facility for identity in identities for at in identity.locations}
+    return {code: batch.registered[code] for code in sorted(found & batch.registered.keys())}

@@ -201,6 +201,21 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class LastRegistration:
+    """When a facility registered last, whether that changed anything or not.
+
+    Attributes:
+        facility: its code.
+        at: the moment, UTC, in whole seconds; the facility may have registered again within a minute after it.
+        turn: counts the transactions that noted such moments, so that who follows knows what is new.
+    """
+
+    facility: str
+    at: datetime
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which changes are meant; what is left out does not count.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mpi.domain.record import EncodedRecord
+from mpi.errors import RecordRejected
 
 
 class Decision(StrEnum):
@@ -39,11 +41,13 @@ class ReadyIdentity:
     Attributes:
         eid: enterprise id.
         answer: the locations, in the wire format of mpi.v1.Identity.
+        facilities: codes of the facilities in it, sorted.
         split: as in `Identity`.
     """
 
     eid: str
     answer: bytes
+    facilities: Sequence[str]
     split: tuple[str, ...] = ()
 
 
@@ -60,6 +64,32 @@ class Identity:
     eid: str
     locations: tuple[Location, ...]
     split: tuple[str, ...] = ()
+
+    @property
+    def facilities(self) -> Sequence[str]:
+        """Codes of the facilities that hold its records, sorted."""
+        return sorted({at.facility for at in self.locations})
+
+
+Shown = Identity | ReadyIdentity
+"""An identity that a caller may learn of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """What look-up keys lead to in one snapshot of the index.
+
+    Attributes:
+        answers: for each key the identities that may be shown, why the key is refused, or None where the answer would
+            use up a consent.
+        revision: of the store that the snapshot stands at.
+        registered: when each facility that is shown registered last, by its code, in the wire format of
+            mpi.v1.LastRegistration.
+    """
+
+    answers: Sequence[tuple[Shown, ...] | RecordRejected | None]
+    revision: int
+    registered: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ identities    name of an enterprise id               members: number, facility, 
 standing      name of an enterprise id               the one that it stands for, and those split off it
 consents      name of a number of a person            what citizens said, by network and purpose
 objections    name of a record's number               what a record was parted from, by network and purpose
+facilities    name of a facility's code               when it registered last, as a lookup sends it
 state         "revision"                             revision of the store that the index stands at
+state         "turn"                                 turn up to which it is known when facilities registered
 state         "lineage"                              name of the history that the revision is one of
 state         "format"                               format of the rows
 state         "epoch"                                name of the key at rest that the rows are sealed with
@@ -31,22 +33,25 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 import lmdb
 import numpy as np
 
 from mpi.at_rest import AtRest
+from mpi.domain.changes import LastRegistration
 from mpi.domain.consent import Consent, Subject
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Identity, Location
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import IndexCorrupt
-from mpi.index.ready import ready_answer
+from mpi.index.ready import ready_answer, ready_registration
 from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer, eid_bytes, eid_text
 from mpi.linkage.comparison import Vectors
 from mpi.linkage.fellegi_sunter import Features
@@ -55,7 +60,17 @@ from mpi.store.consent_packing import pack_consents, pack_subject, replaced, unp
 MAP_BYTES = 1 << 38
 """Address space that LMDB reserves at first (256 GiB); the file itself grows as it is filled, and then the space."""
 
-TABLES = ("candidates", "locations", "records", "identities", "standing", "consents", "objections", "state")
+TABLES = (
+    "candidates",
+    "locations",
+    "records",
+    "identities",
+    "standing",
+    "consents",
+    "objections",
+    "facilities",
+    "state",
+)
 TokenKey = IdentifierToken | LocalIdToken
 """Look-up keys that are tokens of a record; an enterprise id needs no table."""
 
@@ -66,6 +81,7 @@ FORMAT = b"2"
 """Format of the rows; an index of another one is rebuilt."""
 
 _REVISION = b"revision"
+_TURN = b"turn"
 _FORMAT = b"format"
 _EPOCH = b"epoch"
 _LINEAGE = b"lineage"
@@ -75,7 +91,7 @@ _U64 = struct.Struct(">Q")
 _HEAD = struct.Struct(">HI")
 """Before the members of an identity: bytes of the codes of their facilities, and of the ready answer."""
 _EID_BYTES = 16
-_IDENTITIES_AT_HAND = 4000
+_IDENTITIES_AT_HAND, _FACILITIES_AT_HAND = 4000, 20_000
 _DATA = "data.mdb"
 _MANY = {"candidates": {"dupsort": True, "dupfixed": True}, "locations": {"dupsort": True, "dupfixed": True}}
 _HERE, _EXCHANGE = -100, 2
@@ -186,17 +202,13 @@ class Index:
         """Close the files."""
         self._env.close()
 
-    @contextmanager
-    def reading(self) -> Iterator[IndexReader]:
+    def reading(self) -> AbstractContextManager[IndexReader]:
         """Read one snapshot."""
-        with self._transaction(write=False) as transaction:
-            yield IndexReader(self._sealer, self._tables, transaction)
+        return _Transaction(self, IndexReader)
 
-    @contextmanager
-    def writing(self) -> Iterator[IndexWriter]:
+    def writing(self) -> AbstractContextManager[IndexWriter]:
         """Write: all of it is committed when the block ends well, nothing when it raises."""
-        with self._transaction(write=True) as transaction:
-            yield IndexWriter(self._sealer, self._tables, transaction)
+        return _Transaction(self, IndexWriter)
 
     def write(self, work: Callable[[IndexWriter], Result]) -> Result:
         """Write, and where the reserved address space does not hold it, reserve twice as much and write again."""
@@ -254,22 +266,54 @@ class Index:
         except FileNotFoundError:
             return False  # taken away, not replaced: what is open goes on
 
-    @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[Any]:
+    def begin(self, *, write: bool) -> Any:
+        """Begin a transaction of LMDB; whoever ends it calls `end` then."""
         self._follow(at_once=write)
         while True:
-            with self._gate.passed():
-                try:
-                    transaction: Any = self._env.begin(write=True) if write else self._env.begin(buffers=True)
-                except lmdb.MapResizedError:
-                    transaction = None
-                if transaction is not None:
-                    with transaction:
-                        yield transaction
-                    return
+            self._gate.enter()
+            try:
+                return self._env.begin(write=True) if write else self._env.begin(buffers=True)
+            except lmdb.MapResizedError:
+                self._gate.leave()
+            except BaseException:
+                self._gate.leave()
+                raise
             # Another process has reserved more address space; 0 takes over what the file says.
             with self._gate.closed():
                 self._env.set_mapsize(0)
+
+    def end(self) -> None:
+        """A transaction has ended."""
+        self._gate.leave()
+
+    def read(self, kind: type[View], transaction: Any) -> View:
+        """What a transaction may be used for."""
+        return kind(self._sealer, self._tables, transaction)
+
+
+View = TypeVar("View", bound="IndexReader")
+
+
+class _Transaction(Generic[View]):
+    """One transaction from the beginning of a block to its end; a generator would take three times as long."""
+
+    __slots__ = ("_index", "_kind", "_transaction")
+
+    def __init__(self, index: Index, kind: type[View]) -> None:
+        self._index = index
+        self._kind = kind
+
+    def __enter__(self) -> View:
+        self._transaction = self._index.begin(write=issubclass(self._kind, IndexWriter))
+        return self._index.read(self._kind, self._transaction)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._transaction.__exit__(kind, error, trace)
+        finally:
+            self._index.end()
 
 
 def _check_format(env: Any, state: Any) -> None:
@@ -326,16 +370,16 @@ class _Gate:
         self._changed = threading.Condition()
         self._inside = 0
 
-    @contextmanager
-    def passed(self) -> Iterator[None]:
+    def enter(self) -> None:
+        """Pass, and be inside until `leave`."""
         with self._changed:
             self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
+
+    def leave(self) -> None:
+        """Be inside no longer."""
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
 
     @contextmanager
     def closed(self) -> Iterator[None]:
@@ -386,6 +430,21 @@ class IndexReader:
         """Revision of the store that this snapshot stands at."""
         value = self._transaction.get(_REVISION, db=self._tables["state"])
         return 0 if value is None else int(_U64.unpack(bytes(value))[0])
+
+    def turn(self) -> int:
+        """Turn up to which this snapshot knows when facilities registered, see `LastRegistration`."""
+        value = self._transaction.get(_TURN, db=self._tables["state"])
+        return 0 if value is None else int(_U64.unpack(bytes(value))[0])
+
+    def last_registrations(self, facilities: Iterable[str]) -> dict[str, bytes]:
+        """When facilities registered last, see `mpi.index.ready`; those that never did are left out."""
+        found = {}
+        for code in facilities:
+            key = self._sealer.name("facilities", code.encode())
+            sealed = self._transaction.get(key, db=self._tables["facilities"])
+            if sealed is not None:
+                found[code] = _registered(self._sealer, key, bytes(sealed))
+        return found
 
     def lineage(self) -> str:
         """Name of the history that the revision is one of; "" before the index has followed any."""
@@ -507,14 +566,34 @@ class IndexReader:
         sealed = self._transaction.get(key, db=self._tables[table])
         return [] if sealed is None else unpack_consents(self._sealer.open(key, bytes(sealed)))
 
-    def held(self, key: LocateKey) -> list[Held]:
-        """Identities that a look-up key leads to.
+    def held(self, keys: Sequence[LocateKey]) -> list[list[Held]]:
+        """Identities that each of some look-up keys leads to, read together: each step for all keys at once.
 
         Where there are none, nobody comes back, without an id, after the same work: how long a lookup takes must not
         tell somebody hidden from nobody.
         """
-        found = [Held(eid, packed) for eid in self.eids(key) if (packed := self._packed(eid))]
-        return found or [Held("", self._nobody())]
+        eids = self._led_to(keys)
+        every = sorted({eid for each in eids for eid in each})
+        rows = zip(self._sealer.names("identities", every), every, strict=True)
+        found = {}
+        with self._transaction.cursor(self._tables["identities"]) as cursor:
+            for name, eid in rows:
+                if cursor.set_key(name):
+                    found[eid] = Held(eid_text(eid), self._sealer.open(name, bytes(cursor.value())))
+        return [[found[eid] for eid in each if eid in found] or [Held("", self._nobody())] for each in eids]
+
+    def _led_to(self, keys: Sequence[LocateKey]) -> list[list[bytes]]:
+        """Enterprise ids that keys lead to, each list sorted."""
+        tokens = [key for key in keys if not isinstance(key, EnterpriseId)]
+        blocks: list[list[bytes]] = []
+        with self._transaction.cursor(self._tables["locations"]) as cursor:
+            for name in self._sealer.names("locations", map(_location_parts, tokens)):
+                there = cursor.set_key(name)
+                blocks.append([bytes(each) for each in cursor.iternext_dup()] if there else [])
+        opened = self._sealer.record_value.open(b"".join(block for each in blocks for block in each))
+        ids = iter([opened[at : at + BLOCK] for at in range(0, len(opened), BLOCK)])
+        led = iter([sorted(islice(ids, len(each))) for each in blocks])
+        return [[eid_bytes(self.resolve(key.value))] if isinstance(key, EnterpriseId) else next(led) for key in keys]
 
     def is_silent(self) -> bool:
         """Say whether nobody ever said anything about consent."""
@@ -575,6 +654,18 @@ class IndexWriter(IndexReader):
     def set_lineage(self, lineage: str) -> None:
         """Say which history the index follows."""
         self._transaction.put(_LINEAGE, lineage.encode(), db=self._tables["state"])
+
+    def hear(self, registrations: Iterable[LastRegistration]) -> None:
+        """Know when facilities registered, unless something newer is known already."""
+        turn = before = self.turn()
+        for each in registrations:
+            if each.turn > before:
+                key = self._sealer.name("facilities", each.facility.encode())
+                sealed = self._sealer.seal(key, ready_registration(each.facility, each.at))
+                self._transaction.put(key, sealed, db=self._tables["facilities"])
+                turn = max(turn, each.turn)
+        if turn > before:
+            self._transaction.put(_TURN, _U64.pack(turn), db=self._tables["state"])
 
     def put(self, number: int, eid: str, record: EncodedRecord) -> None:
         """Hold a record in an identity with this content, whatever is held of it so far."""
@@ -755,8 +846,11 @@ def _table_of(subject: Subject) -> str:
 
 
 def _location_name(sealer: Sealer, key: TokenKey) -> bytes:
-    kind = _NAMES[key.kind] if isinstance(key, IdentifierToken) else b"local_id"
-    return sealer.name("locations", kind, key.value)
+    return sealer.name("locations", _location_parts(key))
+
+
+def _location_parts(key: TokenKey) -> bytes:
+    return (_NAMES[key.kind] if isinstance(key, IdentifierToken) else b"local_id") + b"\x1f" + key.value
 
 
 def _pack_members(members: Sequence[Member]) -> bytes:
@@ -805,6 +899,12 @@ def _unpack_members(packed: bytes) -> list[Member]:
 @lru_cache(maxsize=_IDENTITIES_AT_HAND)
 def _opened(sealer: Sealer, key: bytes, sealed: bytes) -> tuple[Member, ...]:
     return tuple(_unpack_members(sealer.open(key, sealed)))
+
+
+@lru_cache(maxsize=_FACILITIES_AT_HAND)
+def _registered(sealer: Sealer, key: bytes, sealed: bytes) -> bytes:
+    """When a facility registered last; it says nothing of anybody, so it may be remembered."""
+    return sealer.open(key, sealed)
 
 
 _KINDS = {kind.value.encode(): kind for kind in IdentifierKind}

@@ -16,7 +16,7 @@ import lmdb
 
 from mpi.at_rest import AtRest
 from mpi.domain import changes as changes_of
-from mpi.domain.changes import Cause, Change, Placement
+from mpi.domain.changes import Cause, Change, LastRegistration, Placement
 from mpi.domain.record import EncodedRecord
 from mpi.errors import IndexBehind, IndexCorrupt, MpiError
 from mpi.index.lmdb_index import TABLES, Index, IndexReader, IndexWriter, Member, put_in_place
@@ -43,8 +43,13 @@ def _untold(_count: int) -> None:
     pass
 
 
-def project(index: Index, changes: Iterable[Change]) -> int:
+def project(index: Index, changes: Iterable[Change], heard: Sequence[LastRegistration] = ()) -> int:
     """Apply changes that follow the revision that the index stands at; those that it has already are passed over.
+
+    Args:
+        index: the index.
+        changes: the changes, in order.
+        heard: when facilities registered, as noted with these changes.
 
     Returns:
         The revision that the index stands at now.
@@ -53,7 +58,7 @@ def project(index: Index, changes: Iterable[Change]) -> int:
         IndexBehind: a change is missing in between; nothing was applied.
     """
     batch = list(changes)
-    revision = index.write(lambda writer: _project(writer, batch))
+    revision = index.write(lambda writer: _project(writer, batch, heard))
     index.cover()
     return revision
 
@@ -68,11 +73,12 @@ def catch_up(index: Index, store: Store) -> int:
         IndexCorrupt: the store has another history than the index followed: it was restored from a backup.
     """
     with index.reading() as reader:
-        revision, followed = reader.revision(), reader.lineage()
+        revision, turn, followed = reader.revision(), reader.turn(), reader.lineage()
     while True:
         with store.reading() as reading:
             lineage = reading.noted(LINEAGE)
             batch = list(reading.changes(revision, CHANGES_PER_WRITE))
+            heard = reading.last_registrations(turn)
         if followed and followed != lineage:
             raise IndexCorrupt(
                 "the index is of another history than the store, as after a restore; run `mpi index rebuild`"
@@ -80,18 +86,19 @@ def catch_up(index: Index, store: Store) -> int:
         if not followed:
             index.write(lambda writer, lineage=lineage: writer.set_lineage(lineage))  # type: ignore[misc]
             followed = lineage
-        if not batch:
+        if not batch and not heard:
             return revision
-        revision = project(index, batch)
+        revision = project(index, batch, heard)
+        turn = max([turn, *(each.turn for each in heard)])
 
 
 def bring_up(index: Index, transaction: Transaction) -> None:
     """Bring the index up to the store inside a transaction, in case another process has committed and not projected."""
     with index.reading() as reader:
-        revision = reader.revision()
-    missing = list(transaction.changes_after(revision))
-    if missing:
-        project(index, missing)
+        revision, turn = reader.revision(), reader.turn()
+    missing, heard = list(transaction.changes_after(revision)), transaction.last_registrations(turn)
+    if missing or heard:
+        project(index, missing, heard)
 
 
 class Follower:
@@ -151,6 +158,7 @@ def fill(index: Index, reading: Reading, told: Told = _untold) -> int:
         for consents in reading.every_consent():
             for said in consents:
                 writer.say(said)
+        writer.hear(reading.last_registrations())
         writer.set_revision(revision)
         writer.set_lineage(reading.noted(LINEAGE))
 
@@ -256,7 +264,7 @@ def _holds(reader: IndexReader, number: int, eid: str, record: EncodedRecord) ->
     return True
 
 
-def _project(writer: IndexWriter, changes: Sequence[Change]) -> int:
+def _project(writer: IndexWriter, changes: Sequence[Change], heard: Sequence[LastRegistration]) -> int:
     revision = writer.revision()
     for change in changes:
         if change.revision <= revision:
@@ -266,6 +274,7 @@ def _project(writer: IndexWriter, changes: Sequence[Change]) -> int:
         _apply(writer, change)
         revision = change.revision
     writer.flush()
+    writer.hear(heard)
     writer.set_revision(revision)
     return revision
 

@@ -1,32 +1,31 @@
-"""Ready answers: the locations of an identity as a lookup sends them, so that the server copies what is stored.
+"""Ready answers: what a lookup sends, as it sends it, so that the server copies what is stored.
 
-The bytes are the field `locations` of the message `mpi.v1.Identity`, in Protocol Buffers' wire format.
+Protocol Buffers' wire format: the locations of an identity as the field `locations` of `mpi.v1.Identity`, and when a
+facility registered last as the message `mpi.v1.LastRegistration`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from mpi.domain.identity import Location
+from mpi.protowire import sized, tag, varint
 
-_LOCATIONS, _FACILITY, _POINTER = b"\x12", b"\x0a", b"\x12"
-"""Numbers of the fields, with the wire type of bytes."""
-_MORE = 0x80
+_FACILITY = tag(1)
+_LOCATIONS, _POINTER, _AT = tag(2), tag(2), tag(2)
+_SECONDS = b"\x08"
+"""Field 1 of a google.protobuf.Timestamp: a number."""
 
 
 def ready_answer(locations: Iterable[Location]) -> bytes:
     """Write locations in their order."""
     return b"".join(
-        _LOCATIONS + _sized(_FACILITY + _sized(at.facility.encode()) + _POINTER + _sized(at.pointer))
+        sized(_LOCATIONS, sized(_FACILITY, at.facility.encode()) + sized(_POINTER, at.pointer))
         for at in sorted(locations)
     )
 
 
-def _sized(content: bytes) -> bytes:
-    """Put a length before what it is of, seven bits a byte, the lowest first."""
-    length, written = len(content), bytearray()
-    while length >= _MORE:
-        written.append(length & (_MORE - 1) | _MORE)
-        length >>= 7
-    written.append(length)
-    return bytes(written) + content
+def ready_registration(facility: str, at: datetime) -> bytes:
+    """Write when a facility registered last, in whole seconds."""
+    return sized(_FACILITY, facility.encode()) + sized(_AT, _SECONDS + varint(int(at.timestamp())))

@@ -8,6 +8,7 @@ deterministic, so an index rebuilt from the store is byte for byte the index tha
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -110,6 +111,11 @@ class Sealer:
         if channel not in self._channels:
             self._channels[channel] = BlockCipher(derive(self._at_rest, f"index/channel/{channel}"))
         return self._channels[channel]
+
+    def names(self, table: str, parts: Iterable[bytes]) -> list[bytes]:
+        """Keys of entries as `name` gives them, and nothing is remembered; several parts have 0x1f between them."""
+        before, digest = table.encode() + b"\x1f", self._name_key.digest
+        return [digest(before + each)[:NAME_BYTES] for each in parts]
 
     def _name(self, table: str, *parts: bytes) -> bytes:
         message = b"\x1f".join((table.encode(), *parts))

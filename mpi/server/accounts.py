@@ -1,7 +1,7 @@
 """The account of a call: what the audit journal is told about it. No call of ours leaves without one.
 
 What an answer names is found by walking the message itself: a new call, or a new field, is accounted for without a
-line of code of its own.
+line of code of its own. Answers to lookups are written already when they come here; what they name was weighed before.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mpi.domain.accounting import Access
 from mpi.domain.consent import Weighed
 from mpi.errors import MpiError
 from mpi.wire import convert
+from mpi.wire.answers import Answer
 
 IDENTITY_FIELDS = frozenset({"eid", "eids", "retired", "rival", "source", "split", "target"})
 """Names of the fields that hold enterprise ids, in every message of mpi.v1."""
@@ -81,8 +82,10 @@ class Account:
         """Forget what was weighed for answers that have left: what is weighed from now on is for the next one."""
         self.identities, self.weighed = set(), Weighed()
 
-    def answered(self, response: Message) -> Access:
+    def answered(self, response: Message | Answer) -> Access:
         """Account for an answer."""
+        if isinstance(response, Answer):
+            return self._access("OK", "", response.identities, self.identities, response.revision)
         named: set[str] = set()
         found = _finder(response.DESCRIPTOR)
         if found is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import signal
@@ -136,6 +137,7 @@ def run(
 ) -> None:
     """Serve as `serve` does, on an event loop of its own, until SIGINT or SIGTERM."""
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.freeze()  # what was loaded for the start stays to the end: no collection need go through it again
     uvloop.run(serve(application, listen, tls, on_ready, lookups_only=lookups_only))
 
 

@@ -23,6 +23,7 @@ from mpi.domain.access import INSECURE_CALLER, Caller, ClientRule, Role, client_
 from mpi.errors import AccessDenied, InputRejected, RateLimited, Reason, ServiceUnavailable
 from mpi.server.accounts import ACCOUNT, Account, Journal
 from mpi.server.tls import Revocation
+from mpi.wire.answers import Answer
 from mpi.wire.status import to_wire
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -142,17 +143,17 @@ class Edge:
 
     def _wrapped(self, method: str, handler: Any) -> Handler:
         # Messages are parsed in here: where gRPC parses them, malformed bytes are an error of the server's.
-        parse = handler.request_deserializer
+        parse, write = handler.request_deserializer, _writing(handler.response_serializer)
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
-                self._unary(method, parse, handler.unary_unary), response_serializer=handler.response_serializer
+                self._unary(method, parse, handler.unary_unary), response_serializer=write
             )
         if handler.unary_stream is not None:
             return grpc.unary_stream_rpc_method_handler(
-                self._feed(method, parse, handler.unary_stream), response_serializer=handler.response_serializer
+                self._feed(method, parse, handler.unary_stream), response_serializer=write
             )
         return grpc.stream_stream_rpc_method_handler(
-            self._stream(method, parse, handler.stream_stream), response_serializer=handler.response_serializer
+            self._stream(method, parse, handler.stream_stream), response_serializer=write
         )
 
     def _unary(self, method: str, parse: Parse, serve: Callable[[Any, Context], Awaitable[Any]]) -> Any:
@@ -332,6 +333,11 @@ class Guarded:
         """Put the methods of a service behind the edge."""
         wrapped = {name: self._wrapped(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+
+
+def _writing(write: Callable[[Message], bytes]) -> Callable[[Message | Answer], bytes]:
+    """What writes a response, unless it is written already."""
+    return lambda response: response.content if isinstance(response, Answer) else write(response)
 
 
 def _client(peer: Mapping[str, Iterable[bytes]]) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from operator import attrgetter
 from typing import Protocol, TypeVar
 
 from mpi.domain.access import Caller, Role
@@ -16,10 +15,10 @@ from mpi.domain.consent import Asking, Carried, Consent, Opening, OpeningStatus
 from mpi.domain.identifiers import EnterpriseId, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import (
     Decision,
-    Identity,
+    Lookups,
     MatchCandidate,
-    ReadyIdentity,
     Registration,
+    Shown,
 )
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
@@ -48,7 +47,8 @@ from mpi.v1 import (
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.v1 import privacy_service_pb2 as privacy_pb2
 from mpi.v1 import registry_service_pb2 as registry_pb2
-from mpi.wire import consent, convert, stewardship, watching
+from mpi.wire import answers, consent, convert, stewardship, watching
+from mpi.wire.answers import Answer
 from mpi.wire.status import item_error
 
 WAITING_BATCHES = 64
@@ -70,9 +70,6 @@ _EARLY_SECONDS = 0.005
 _FOREIGN_RECORD = "a facility may write only its own records"
 
 Result = TypeVar("Result")
-Shown = Identity | ReadyIdentity
-Located = tuple[Shown, ...] | RecordRejected | None
-"""Identities of one key, why it is refused, or None when the answer would use up a consent."""
 
 
 class Registry(Protocol):
@@ -90,15 +87,18 @@ class Registry(Protocol):
 
 
 class Locator(Protocol):
-    """Answers where a person's records are, within microseconds."""
+    """Answers where a person's records are, within microseconds.
 
-    def locate_all(self, keys: Sequence[LocateKey], asking: Asking) -> tuple[list[Located], int]:
-        """Find the identities that keys belong to, as far as they may be shown, and the revision that this is of."""
+    What the keys lead to, shown or hidden, is noted in `asking.weighed`: the audit journal knows it from there.
+    """
 
-    def locate_once(self, key: LocateKey, asking: Asking, request: str) -> tuple[Identity, ...]:
-        """Find them, and use the consent up; this writes."""
+    def locate_all(self, keys: Sequence[LocateKey], asking: Asking) -> Lookups:
+        """Find the identities that keys belong to, as far as they may be shown."""
 
-    def break_glass(self, key: LocateKey, asking: Asking, reason: str, request: str) -> tuple[Identity, ...]:
+    def locate_once(self, key: LocateKey, asking: Asking, request: str) -> Lookups:
+        """Find those of one key, and use the consent up; this writes."""
+
+    def break_glass(self, key: LocateKey, asking: Asking, reason: str, request: str) -> Lookups:
         """Find all that is held, and leave a task for the privacy officer; this writes."""
 
     def revision(self) -> int:
@@ -117,7 +117,7 @@ class Matcher(Protocol):
 class History(Protocol):
     """Answers where a person's records were."""
 
-    def locate_at(self, key: LocateKey, revision: int) -> tuple[Identity, ...]:
+    def locate_at(self, key: LocateKey, revision: int) -> Lookups:
         """Find the identity that a key belonged to after a revision."""
 
 
@@ -126,6 +126,9 @@ class Pseudonyms(Protocol):
 
     def outward(self, client: str, eid: str) -> str:
         """The id that a client sees."""
+
+    def all_outward(self, client: str, eids: Sequence[str]) -> list[str]:
+        """The ids that a client sees, in the order of those that they stand for."""
 
     def inward(self, client: str, eid: str) -> str:
         """The id behind what a client says."""
@@ -315,66 +318,56 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         self._writer = writer
         self._pool = pool
 
-    async def Locate(self, request: locator_pb2.LocateRequest, context: Context) -> locator_pb2.LocateResponse:
+    async def Locate(self, request: locator_pb2.LocateRequest, context: Context) -> Answer:
         """Find the identities that a key belongs to."""
         begun = asyncio.get_running_loop().time()
         asking = _asking(request.purpose)
         reason = consent.reason_from_proto(request.reason, asking.purpose)
         self._guard.admit(CALLER.get(), 1)
         key = self._inward(convert.key_from_proto(request.key))
-        identities: tuple[Shown, ...] = ()
-        revision = 0
         if request.at_least:
             await self._reached(request.at_least, context)
         if request.as_of:
             if not CALLER.get().has(Role.STEWARD):
                 raise AccessDenied(Reason.ROLE_MISSING, "the past is shown to stewards alone")
             revision = convert.revision_from_token(request.as_of, "as_of")
-            identities = await asyncio.get_running_loop().run_in_executor(
-                self._pool, self._history.locate_at, key, revision
-            )
+            found = await asyncio.get_running_loop().run_in_executor(self._pool, self._history.locate_at, key, revision)
+            # What is read of the past was not weighed.
+            ACCOUNT.get().identities |= {eid for each in _shown(found.answers) for eid in (each.eid, *each.split)}
         elif reason:
             _check_once(context)
             work = partial(self._locator.break_glass, key, asking, reason, ACCOUNT.get().request)
-            identities = await self._writer.run(work)
-            revision = self._locator.revision()
+            found = await self._writer.run(work)
         else:
-            (found,), revision = await self._located([key], asking, context)
-            if isinstance(found, RecordRejected):
-                raise found
-            identities = found
+            found = await self._located([key], asking, context)
+        (identities,) = found.answers
+        if isinstance(identities, RecordRejected):
+            raise identities
+        assert identities is not None  # noqa: S101 (a consent that the answer needs has been used up)
         self._guard.missed(CALLER.get(), not identities)
         if not identities:
             await _levelled(begun, EMPTY_SECONDS)
-        return locator_pb2.LocateResponse(
-            identities=[convert.identity_to_proto(identity) for identity in self._outward(identities)],
-            revision=convert.revision_to_token(revision),
-            opened=bool(reason),
-        )
+        known_as = self._outward(identities)
+        return answers.locate_answer(identities, known_as, found.revision, found.registered, opened=bool(reason))
 
-    async def BatchLocate(
-        self, request: locator_pb2.BatchLocateRequest, context: Context
-    ) -> locator_pb2.BatchLocateResponse:
+    async def BatchLocate(self, request: locator_pb2.BatchLocateRequest, context: Context) -> Answer:
         """Answer many keys, in their order; a malformed key is answered with its own error."""
         convert.check_batch(request.keys, "keys")
-        response = locator_pb2.BatchLocateResponse()
-        await self._batch(request, response, context)
-        return response
+        return await self._batch(request, context)
 
     async def LocateStream(
         self, request_iterator: AsyncIterator[locator_pb2.LocateStreamRequest], context: Context
-    ) -> AsyncIterator[locator_pb2.LocateStreamResponse]:
+    ) -> AsyncIterator[Answer | locator_pb2.LocateStreamResponse]:
         """Answer batches as `BatchLocate` does; the next is read when the answer to the last has been sent."""
         async for request in request_iterator:
             convert.check_batch(request.keys, "keys")
-            response = locator_pb2.LocateStreamResponse()
             try:
-                await _paced(partial(self._batch, request, response, context))
+                yield await _paced(partial(self._batch, request, context))
             except (InputRejected, IndexBehind) as refused:
                 response = locator_pb2.LocateStreamResponse()
                 for _ in request.keys:
                     response.outcomes.add().error.CopyFrom(item_error(refused))
-            yield response
+                yield response
 
     async def WatchIdentities(
         self, request: locator_pb2.WatchIdentitiesRequest, context: Context
@@ -417,48 +410,43 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         )
 
     async def _batch(
-        self,
-        request: locator_pb2.BatchLocateRequest | locator_pb2.LocateStreamRequest,
-        response: locator_pb2.BatchLocateResponse | locator_pb2.LocateStreamResponse,
-        context: Context,
-    ) -> None:
-        """Write the answers to a batch."""
+        self, request: locator_pb2.BatchLocateRequest | locator_pb2.LocateStreamRequest, context: Context
+    ) -> Answer:
+        """Answer a batch."""
         begun = asyncio.get_running_loop().time()
         asking = _asking(request.purpose)
         consent.check_unbroken(asking.purpose)
         self._guard.admit(CALLER.get(), len(request.keys))
-        response.revision = convert.revision_to_token(await self._reached(request.at_least, context))
-        misses = 0
+        revision = await self._reached(request.at_least, context)
+        outcomes: list[tuple[Shown, ...] | RecordRejected] = []
+        registered: dict[str, bytes] = {}
         for start in range(0, len(request.keys), _KEYS_AT_ONCE):
             keys = [self._key(message) for message in request.keys[start : start + _KEYS_AT_ONCE]]
-            found, _ = await self._located(
-                [key for key in keys if not isinstance(key, RecordRejected)], asking, context
-            )
-            answers = iter(found)
-            for key in keys:
-                outcome = key if isinstance(key, RecordRejected) else next(answers)
-                if not isinstance(outcome, RecordRejected):
-                    misses += not outcome
-                    outcome = self._outward(outcome)
-                convert.write_located(response.outcomes.add(), outcome)
+            found = await self._located([key for key in keys if not isinstance(key, RecordRejected)], asking, context)
+            led_to = iter(found.answers)
+            outcomes += [key if isinstance(key, RecordRejected) else next(led_to) or () for key in keys]
+            registered.update(found.registered)
             await asyncio.sleep(0)  # single look-ups go between
+        misses = outcomes.count(())
         self._guard.missed(CALLER.get(), misses)
         if misses:
             await _levelled(begun, EMPTY_SECONDS)
+        return answers.batch_answer(outcomes, self._outward(_shown(outcomes)), revision, registered)
 
-    async def _located(
-        self, keys: Sequence[LocateKey], asking: Asking, context: Context
-    ) -> tuple[list[tuple[Shown, ...] | RecordRejected], int]:
-        found, revision = self._locator.locate_all(keys, asking)
-        answers: list[tuple[Shown, ...] | RecordRejected] = []
-        for key, each in zip(keys, found, strict=True):
-            if each is None:
+    async def _located(self, keys: Sequence[LocateKey], asking: Asking, context: Context) -> Lookups:
+        """Look keys up, using up the consents that it takes; no answer is missing."""
+        found = self._locator.locate_all(keys, asking)
+        if None not in found.answers:
+            return found
+        led_to, registered = list(found.answers), dict(found.registered)
+        for at, key in enumerate(keys):
+            if led_to[at] is None:
                 _check_once(context)
                 work = partial(self._locator.locate_once, key, asking, ACCOUNT.get().request)
-                answers.append(await self._writer.run(work))
-            else:
-                answers.append(each)
-        return answers, revision
+                once = await self._writer.run(work)
+                led_to[at] = once.answers[0]
+                registered.update(once.registered)
+        return Lookups(led_to, found.revision, registered)
 
     def _key(self, message: locator_pb2.LocateKey) -> LocateKey | RecordRejected:
         try:
@@ -473,16 +461,13 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             return EnterpriseId(self._pseudonyms.inward(caller.urn, key.value))
         return key
 
-    def _outward(self, identities: tuple[Shown, ...]) -> tuple[Shown, ...]:
-        """Identities, in the ids that the caller knows; their order must not tell that of the index."""
+    def _outward(self, shown: Iterable[Shown]) -> dict[str, str]:
+        """The ids that the caller sees for every id in identities."""
         caller = CALLER.get()
-        if not caller.is_outside:
-            return identities
-        outward = partial(self._pseudonyms.outward, caller.urn)
-        renamed = [
-            replace(each, eid=outward(each.eid), split=tuple(sorted(map(outward, each.split)))) for each in identities
-        ]
-        return tuple(sorted(renamed, key=attrgetter("eid")))
+        eids = list(dict.fromkeys(eid for each in shown for eid in (each.eid, *each.split)))
+        return dict(
+            zip(eids, self._pseudonyms.all_outward(caller.urn, eids) if caller.is_outside else eids, strict=True)
+        )
 
     async def _reached(self, at_least: bytes, context: Context) -> int:
         """Wait until the index holds the demanded revision; give the revision that it stands at.
@@ -604,18 +589,21 @@ def _check_once(context: Context) -> None:
         raise Conflict("the answer would use something up; ask for it at one server alone")
 
 
-async def _paced(work: Callable[[], Awaitable[None]]) -> None:
+def _shown(answers: Iterable[tuple[Shown, ...] | RecordRejected | None]) -> Iterator[Shown]:
+    """Every identity in answers."""
+    return (identity for each in answers if isinstance(each, tuple) for identity in each)
+
+
+async def _paced(work: Callable[[], Awaitable[Result]]) -> Result:
     """Do what a limit may refuse, a moment later where it says so: a stream's client waits anyway."""
     for _ in range(_PATIENT_TIMES):
         try:
-            await work()
+            return await work()
         except RateLimited as refused:
             if refused.retry_after > _PATIENT_SECONDS:
                 raise
             await asyncio.sleep(refused.retry_after + _EARLY_SECONDS)
-        else:
-            return
-    await work()
+    return await work()
 
 
 async def _levelled(begun: float, step: float) -> None:

@@ -127,7 +127,8 @@ class Consents:
             RecordRejected: a phone, which is not a person's alone.
         """
         with self._index.reading() as reader:
-            members = [each for held in reader.held(admitted(self._gateway, reader, key)) for each in held.members()]
+            (found,) = reader.held([admitted(self._gateway, reader, key)])
+            members = [each for held in found for each in held.members()]
             return [
                 Carried(said, member.location.facility)
                 for member in members

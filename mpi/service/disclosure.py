@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from mpi.domain.changes import Cause
 from mpi.domain.consent import (
@@ -28,18 +27,15 @@ from mpi.domain.consent import (
     statutory,
 )
 from mpi.domain.identifiers import EnterpriseId, LocateKey
-from mpi.domain.identity import Identity, ReadyIdentity
+from mpi.domain.identity import Identity, Lookups, ReadyIdentity, Shown
 from mpi.domain.purpose import PurposeOfUse
 from mpi.errors import Conflict, RecordRejected
-from mpi.index.lmdb_index import Index, IndexReader, Member
+from mpi.index.lmdb_index import Held, Index, IndexReader, Member
 from mpi.index.projector import bring_up, project
 from mpi.service.gateway import Gateway
 from mpi.service.location import admitted
 from mpi.service.pseudonyms import own_eid
 from mpi.store.sql import Store
-
-Shown = Identity | ReadyIdentity
-"""An identity that a caller may learn of."""
 
 
 class Disclosure:
@@ -56,72 +52,60 @@ class Disclosure:
         named = {client for network in policy.networks for client in network.clients}
         self._bound = {client: (policy.asked_over(client), dict[str, str]()) for client in named}
 
-    def locate(self, key: LocateKey, asking: Asking) -> tuple[Identity, ...] | None:
-        """Find the identities that a key leads to, with the locations that may be shown; none without any.
+    def locate_all(self, keys: Sequence[LocateKey], asking: Asking) -> Lookups:
+        """Find the identities that keys lead to, with the locations that may be shown; none without any.
 
-        Returns:
-            The identities; None where the answer would use up a consent, which `locate_once` does.
-
-        Raises:
-            RecordRejected: a phone, which is not a person's alone.
+        A key that would use up a consent has no answer, which `locate_once` gives; a phone is refused, as it is not a
+        person's alone.
         """
         with self._index.reading() as reader:
-            found, used = self._look(reader, admitted(self._gateway, reader, key), asking, once=False)
-        return None if used else found
+            arrived = [self._arrived(reader, key) for key in keys]
+            plain = reader.is_silent() and not asking.whole and asking.purpose is not PurposeOfUse.BTG
+            led_to = iter(reader.held([key for key in arrived if not isinstance(key, RecordRejected)]))
+            answers: list[tuple[Shown, ...] | RecordRejected | None] = []
+            for key in arrived:
+                if isinstance(key, RecordRejected):
+                    answers.append(key)
+                    continue
+                found, used = self._look(reader, key, next(led_to), asking, once=False, plain=plain)
+                answers.append(None if used else found)
+            return _lookups(reader, answers)
 
-    def locate_all(
-        self, keys: Sequence[LocateKey], asking: Asking
-    ) -> tuple[list[tuple[Shown, ...] | RecordRejected | None], int]:
-        """Find the identities of many keys in one snapshot, each as `locate` does.
-
-        Returns:
-            For each key the identities, None where the answer would use up a consent, or why it is refused; and the
-            revision that all this is of.
-        """
-        answers: list[tuple[Shown, ...] | RecordRejected | None] = []
-        with self._index.reading() as reader:
-            for key in keys:
-                try:
-                    found, used = self._look(
-                        reader, admitted(self._gateway, reader, key), asking, once=False, as_stored=True
-                    )
-                except RecordRejected as rejected:
-                    answers.append(rejected)
-                else:
-                    answers.append(None if used else found)
-            return answers, reader.revision()
-
-    def locate_once(self, key: LocateKey, asking: Asking, request: str = "") -> tuple[Identity, ...]:
-        """Find identities as `locate` does, and use up the consents for one lookup that this takes.
+    def locate_once(self, key: LocateKey, asking: Asking, request: str = "") -> Lookups:
+        """Find identities as `locate_all` does, and use up the consents for one lookup that this takes.
 
         Of any number of lookups at the same time, in any process, one is answered by such a consent.
 
         Raises:
+            RecordRejected: a phone.
             StoreUnusable: nothing was used up.
         """
         with self._store.transaction(Cause(asking.client, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
-                found, used = self._look(reader, admitted(self._gateway, reader, key), asking)
+                found, used = self._found(reader, key, asking)
+                lookups = _lookups(reader, [found])
             if used:
                 transaction.say([replace(each, stance=Stance.USED) for each in used])
             changes = transaction.changes_made
         project(self._index, changes)
-        return found
+        return lookups
 
-    def break_glass(self, key: LocateKey, asking: Asking, reason: str, request: str = "") -> tuple[Identity, ...]:
+    def break_glass(self, key: LocateKey, asking: Asking, reason: str, request: str = "") -> Lookups:
         """Find all that is held, hidden or not. A task for the privacy officer is on disk before this returns.
 
         Raises:
+            RecordRejected: a phone.
             StoreUnusable: the task cannot be kept, so nothing is shown.
         """
         with self._store.transaction(Cause(asking.client, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
-                found, _ = self._look(reader, admitted(self._gateway, reader, key), asking)
+                found, _ = self._found(reader, key, asking)
+                lookups = _lookups(reader, [found])
             eids = tuple(sorted(asking.weighed.eids))
             transaction.open_glass(Opening(0, None, asking.client, reason, eids, request))
-        return found
+        return lookups
 
     def openings(self, after: int) -> list[Opening]:
         """List the openings that wait to be judged, the oldest first, at most 100."""
@@ -183,22 +167,47 @@ class Disclosure:
         """The id that stands for an identity in an answer, before it is made the client's own."""
         return _known_as(eid, reader.members(eid), asking) if asking.facility else eid
 
-    def _look(
-        self, reader: IndexReader, key: LocateKey, asking: Asking, *, once: bool = True, as_stored: bool = False
-    ) -> tuple[tuple[Any, ...], tuple[Consent, ...]]:
-        """Find what may be shown, and the consents that this uses up; without `once` nothing may be.
+    def _arrived(self, reader: IndexReader, key: LocateKey) -> LocateKey | RecordRejected:
+        try:
+            return admitted(self._gateway, reader, key)
+        except RecordRejected as rejected:
+            return rejected
 
-        With `as_stored` answers that are ready come as they are.
+    def _found(
+        self, reader: IndexReader, key: LocateKey, asking: Asking
+    ) -> tuple[tuple[Shown, ...], tuple[Consent, ...]]:
+        """Find what one key leads to, and the consents that showing it uses up."""
+        arrived = admitted(self._gateway, reader, key)
+        return self._look(reader, arrived, reader.held([arrived])[0], asking)
+
+    def _look(
+        self,
+        reader: IndexReader,
+        key: LocateKey,
+        led_to: Sequence[Held],
+        asking: Asking,
+        *,
+        once: bool = True,
+        plain: bool = False,
+    ) -> tuple[tuple[Shown, ...], tuple[Consent, ...]]:
+        """Find what may be shown of what a key leads to, and the consents that this uses up.
+
+        Args:
+            reader: the snapshot.
+            key: the key, re-keyed.
+            led_to: what it leads to.
+            asking: who asks.
+            once: consents may be used up; otherwise nothing is noted of an answer that would.
+            plain: nobody has said anything, so that answers that are ready can be given as they are.
         """
         found, used, rests_on = list[Shown](), dict[Consent, None](), set[str]()
-        plain = as_stored and reader.is_silent() and not asking.whole and asking.purpose is not PurposeOfUse.BTG
-        for held in reader.held(key):
+        for held in led_to:
             codes, answer = held.ready()
             why = {self._plain(asking, code) for code in codes} if plain else {""}
             asking.weighed.eids.add(held.eid)
             if held.eid and "" not in why and OWN_RECORD not in why:
                 # Almost every lookup is of people who said nothing, at facilities open to all.
-                found.append(ReadyIdentity(held.eid, answer, self._parts(reader, key, asking)))
+                found.append(ReadyIdentity(held.eid, answer, codes, self._parts(reader, key, asking)))
                 rests_on |= why
                 continue
             members = held.members()
@@ -241,6 +250,12 @@ class Disclosure:
             return ()
         shown = (part for part in reader.parts(key.value) if self.shows(reader, part, asking))
         return tuple(self.known_as(reader, part, asking) for part in shown)
+
+
+def _lookups(reader: IndexReader, answers: Sequence[tuple[Shown, ...] | RecordRejected | None]) -> Lookups:
+    """Add to answers what goes with them, from the same snapshot."""
+    shown = {code for each in answers if isinstance(each, tuple) for identity in each for code in identity.facilities}
+    return Lookups(answers, reader.revision(), reader.last_registrations(sorted(shown)))
 
 
 def _known_as(eid: str, members: Sequence[Member], asking: Asking) -> str:

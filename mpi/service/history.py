@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mpi.domain.identifiers import EnterpriseId, LocateKey
-from mpi.domain.identity import Identity
+from mpi.domain.identity import Identity, Lookups
 from mpi.errors import Reason, RecordRejected
 from mpi.store.history import identity_at
 from mpi.store.sql import Store
@@ -15,7 +15,7 @@ class History:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def locate_at(self, key: LocateKey, revision: int) -> tuple[Identity, ...]:
+    def locate_at(self, key: LocateKey, revision: int) -> Lookups:
         """Find the identity that an enterprise id stood for after a revision: none or one.
 
         Raises:
@@ -28,5 +28,6 @@ class History:
                 raise RecordRejected(Reason.REQUEST_INVALID, "as_of", "is of a revision that is yet to come")
             found = identity_at(reading, key.value, revision)
         if found is None:
-            return ()
-        return (Identity(found.eid, tuple(sorted(member.location for member in found.members)), found.split),)
+            return Lookups([()], revision)
+        places = tuple(sorted(member.location for member in found.members))
+        return Lookups([(Identity(found.eid, places, found.split),)], revision)

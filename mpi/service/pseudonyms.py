@@ -9,10 +9,11 @@ the identity: it stays the same when records that the facility may not see are m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from mpi.index.lmdb_index import Index
-from mpi.index.sealing import BlockCipher, eid_bytes, eid_text
+from mpi.index.sealing import BLOCK, BlockCipher, eid_bytes, eid_text
 from mpi.keyfiles import derive
 
 CLIENTS_KEPT = 4096
@@ -36,6 +37,11 @@ class Pseudonyms:
     def outward(self, client: str, eid: str) -> str:
         """The id that a client sees for an enterprise id."""
         return eid_text(self._cipher(client).seal_eid(eid))
+
+    def all_outward(self, client: str, eids: Sequence[str]) -> list[str]:
+        """The ids that a client sees for enterprise ids, in their order."""
+        sealed = self._cipher(client).seal(b"".join(map(eid_bytes, eids)))
+        return [eid_text(sealed[at : at + BLOCK]) for at in range(0, len(sealed), BLOCK)]
 
     def inward(self, client: str, eid: str) -> str:
         """The enterprise id behind what a client says."""

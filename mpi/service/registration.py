@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from mpi.domain.changes import Bond, Cause, Event, Placement
 from mpi.domain.consent import Consent
@@ -23,11 +25,15 @@ from mpi.service.following import carried_on, carried_over, left_behind
 from mpi.service.gateway import Gateway
 from mpi.service.matching import Matching
 from mpi.service.overlay import Overlay
+from mpi.store.reading import Reading
 from mpi.store.sql import Store, StoredRecord, Transaction
 
 BUCKET_CAP = 20_000
 """Rows of a bucket beyond which it is not read at registration: comparing with so many takes milliseconds."""
 BUCKET_FULL = "bucket_full"
+
+HEARD_SECONDS = 60.0
+"""How long it is not noted again that a facility registered: who asks wants to know whether it sends, not how often."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +75,7 @@ class Registry:
         matching: Matching,
         rules_digest: str,
         bucket_cap: int = BUCKET_CAP,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gateway = gateway
         self._store = store
@@ -76,6 +83,8 @@ class Registry:
         self._matching = matching
         self._rules_digest = rules_digest
         self._bucket_cap = bucket_cap
+        self._clock = clock
+        self._noted: dict[str, float] = {}
         self.counts = Counter[tuple[str, str]]()
 
     def register(
@@ -103,7 +112,8 @@ class Registry:
         # Unchanged records are the bulk of a nightly feed; they need no lock.
         with self._store.reading() as reading:
             known, revision = reading.find(names), reading.head()
-        if all(_unchanged(item, known) for item in arrived if isinstance(item, _Arrived)):
+            unheard = self._unheard(reading, {item.sent.facility for item in arrived if isinstance(item, _Arrived)})
+        if not unheard and all(_unchanged(item, known) for item in arrived if isinstance(item, _Arrived)):
             return [_answer(item, known) for item in arrived], revision
         admitted = self._admit(arrived, known)
         with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
@@ -116,8 +126,10 @@ class Registry:
             outcomes = batch.finish(placed)
             if said:
                 transaction.say(said)
+            heard = transaction.heard_from(unheard) if unheard else []
             revision, changes = transaction.revision, transaction.changes_made
-        project(self._index, changes)
+        self._noted.update(dict.fromkeys(unheard, self._clock()))
+        project(self._index, changes, heard)
         if batch.full:
             _log.warning("buckets of %s are too full to be read at registration", ", ".join(sorted(batch.full)))
         return outcomes, revision
@@ -196,6 +208,17 @@ class Registry:
             return None
         priority = self._matching.priority(best.score.weight, best.members + 1)
         return replace(task, rival=best.eid, weight=best.score.weight, priority=priority)
+
+    def _unheard(self, reading: Reading, facilities: Collection[str]) -> set[str]:
+        """Facilities of which nobody noted lately that they registered."""
+        now = self._clock()
+        missing = {each for each in facilities if self._noted.get(each, -math.inf) <= now - HEARD_SECONDS}
+        for each in reading.last_registrations_of(missing) if missing else ():
+            ago = (datetime.now(UTC) - each.at).total_seconds()
+            if 0 <= ago < HEARD_SECONDS:  # by another process
+                self._noted[each.facility] = now - ago
+                missing.discard(each.facility)
+        return missing
 
     def _arrive(self, record: EncodedRecord) -> _Arrived | RecordRejected:
         refusal = self._gateway.refusal(record)

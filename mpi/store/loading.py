@@ -19,6 +19,7 @@ from mpi.domain.record import EncodedRecord, RecordName
 from mpi.errors import StoreUnusable
 from mpi.store import schema
 from mpi.store.event_packing import pack_outer, pack_placement
+from mpi.store.facilities import note_registrations
 from mpi.store.packing import pack_record
 from mpi.store.reading import AT_REST, Reading
 from mpi.store.sealing import Sealing
@@ -152,6 +153,7 @@ class Loading(Reading):
             self._connection.execute(
                 insert(schema.cause), {"id": self._last_cause, "facility": facility, "at": at, **kept}
             )
+            note_registrations(self._connection, [facility])
         return self._causes[facility]
 
     def _insert(self, table: Table, columns: Sequence[str], rows: Rows) -> None:

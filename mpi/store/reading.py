@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select
 
 from mpi.domain import changes as changes_of
 from mpi.domain.access import ClientRule, Role
-from mpi.domain.changes import Action, Bond, Cause, Change, Placement, Regrouping, Selection
+from mpi.domain.changes import Action, Bond, Cause, Change, LastRegistration, Placement, Regrouping, Selection
 from mpi.domain.consent import Consent, Opening, OpeningStatus, Subject
 from mpi.domain.grouping import Grouping
 from mpi.domain.purpose import PurposeOfUse
@@ -84,6 +84,14 @@ class Reading(TaskReading):
             self._connection.scalar(select(func.max(schema.change.c.revision)).where(schema.change.c.cause == cause))
             or 0
         )
+
+    def last_registrations(self, after: int = 0) -> list[LastRegistration]:
+        """Read when facilities registered last, those that were noted in turns after one."""
+        return self._registrations(schema.facility.c.turn > after)
+
+    def last_registrations_of(self, facilities: Collection[str]) -> list[LastRegistration]:
+        """Read when some facilities registered last; those that never did are left out."""
+        return self._registrations(schema.facility.c.code.in_(facilities))
 
     def noted(self, name: str) -> str:
         """Read a fact about the database, "" where it is not known."""
@@ -320,6 +328,10 @@ class Reading(TaskReading):
         ]
 
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _registrations(self, condition: ColumnElement[bool]) -> list[LastRegistration]:
+        rows = self._connection.execute(select(schema.facility).where(condition))
+        return [LastRegistration(code, at.replace(tzinfo=UTC), turn) for code, at, turn in rows]
 
     def _said(self, name: bytes, payload: bytes) -> list[Consent]:
         return unpack_consents(self._sealing.box.open(f"consent/{name.hex()}", payload))

@@ -26,7 +26,7 @@ from sqlalchemy import (
     Table,
 )
 
-HEAD = "v0003"
+HEAD = "v0004"
 """The newest migration: after it the tables are as they are described here."""
 
 metadata = MetaData()
@@ -186,6 +186,15 @@ opening = Table(
     Index("ix_opening_status_id", "status", "id"),
 )
 """Lookups that broke the glass, for the privacy officer; who looked, at whom and why is sealed."""
+
+facility = Table(
+    "facility",
+    metadata,
+    Column("code", String(9), primary_key=True),
+    Column("registered", DateTime, nullable=False),
+    Column("turn", Number, nullable=False, index=True),
+)
+"""When each facility registered last, UTC, to the minute; `turn` counts the transactions that noted it."""
 
 client = Table(
     "client",

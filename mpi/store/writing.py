@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,13 +12,14 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 
 from mpi.domain import changes as changes_of
 from mpi.domain.access import ClientRule
-from mpi.domain.changes import Action, Bond, Cause, Change, Event, Placement, Regrouping
+from mpi.domain.changes import Action, Bond, Cause, Change, Event, LastRegistration, Placement, Regrouping
 from mpi.domain.consent import Consent, Opening, OpeningStatus
 from mpi.domain.record import EncodedRecord
 from mpi.errors import Conflict
 from mpi.store import schema
 from mpi.store.consent_packing import pack_consents, pack_subject, replaced
 from mpi.store.event_packing import pack_outer, pack_placement
+from mpi.store.facilities import note_registrations
 from mpi.store.packing import pack_record
 from mpi.store.reading import StoredRecord
 from mpi.store.sealing import Box, Sealing
@@ -160,6 +161,10 @@ class Transaction(TaskWriting):
             self._connection.execute(delete(table).where(table.c.name.in_(held)))
             self._insert(table, [{"name": name, "payload": self._sealing.box.seal(f"consent/{name.hex()}", payload)}])
         self._log(Regrouping(Action.CONSENT, consents=tuple(consents)), None, "", b"")
+
+    def heard_from(self, facilities: Collection[str]) -> list[LastRegistration]:
+        """Note that facilities registered something now."""
+        return note_registrations(self._connection, facilities)
 
     def open_glass(self, opening: Opening) -> int:
         """Leave a task about a lookup that broke the glass; gives its number."""

@@ -22,23 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mpi/v1/identity.proto\x12\x06mpi.v1\"-\n\x08Location\x12\x10\n\x08\x66\x61\x63ility\x18\x01 \x01(\t\x12\x0f\n\x07pointer\x18\x02 \x01(\x0c\"K\n\x08Identity\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\x12#\n\tlocations\x18\x02 \x03(\x0b\x32\x10.mpi.v1.Location\x12\r\n\x05split\x18\x03 \x03(\t\"=\n\x08\x45vidence\x12\x12\n\ncomparison\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\x01\"_\n\x0eMatchCandidate\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\"\n\x08\x65vidence\x18\x03 \x03(\x0b\x32\x10.mpi.v1.Evidence\x12\x0c\n\x04veto\x18\x04 \x01(\t*s\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x11\n\rDECISION_LINK\x10\x01\x12\x10\n\x0c\x44\x45\x43ISION_NEW\x10\x02\x12\x13\n\x0f\x44\x45\x43ISION_REVIEW\x10\x03\x12\x13\n\x0f\x44\x45\x43ISION_STORED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mpi/v1/identity.proto\x12\x06mpi.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"-\n\x08Location\x12\x10\n\x08\x66\x61\x63ility\x18\x01 \x01(\t\x12\x0f\n\x07pointer\x18\x02 \x01(\x0c\"L\n\x10LastRegistration\x12\x10\n\x08\x66\x61\x63ility\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"K\n\x08Identity\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\x12#\n\tlocations\x18\x02 \x03(\x0b\x32\x10.mpi.v1.Location\x12\r\n\x05split\x18\x03 \x03(\t\"=\n\x08\x45vidence\x12\x12\n\ncomparison\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\x01\"_\n\x0eMatchCandidate\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\"\n\x08\x65vidence\x18\x03 \x03(\x0b\x32\x10.mpi.v1.Evidence\x12\x0c\n\x04veto\x18\x04 \x01(\t*s\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x11\n\rDECISION_LINK\x10\x01\x12\x10\n\x0c\x44\x45\x43ISION_NEW\x10\x02\x12\x13\n\x0f\x44\x45\x43ISION_REVIEW\x10\x03\x12\x13\n\x0f\x44\x45\x43ISION_STORED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpi.v1.identity_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DECISION']._serialized_start=317
-  _globals['_DECISION']._serialized_end=432
-  _globals['_LOCATION']._serialized_start=33
-  _globals['_LOCATION']._serialized_end=78
-  _globals['_IDENTITY']._serialized_start=80
-  _globals['_IDENTITY']._serialized_end=155
-  _globals['_EVIDENCE']._serialized_start=157
-  _globals['_EVIDENCE']._serialized_end=218
-  _globals['_MATCHCANDIDATE']._serialized_start=220
-  _globals['_MATCHCANDIDATE']._serialized_end=315
+  _globals['_DECISION']._serialized_start=428
+  _globals['_DECISION']._serialized_end=543
+  _globals['_LOCATION']._serialized_start=66
+  _globals['_LOCATION']._serialized_end=111
+  _globals['_LASTREGISTRATION']._serialized_start=113
+  _globals['_LASTREGISTRATION']._serialized_end=189
+  _globals['_IDENTITY']._serialized_start=191
+  _globals['_IDENTITY']._serialized_end=266
+  _globals['_EVIDENCE']._serialized_start=268
+  _globals['_EVIDENCE']._serialized_end=329
+  _globals['_MATCHCANDIDATE']._serialized_start=331
+  _globals['_MATCHCANDIDATE']._serialized_end=426
 # @@protoc_insertion_point(module_scope)

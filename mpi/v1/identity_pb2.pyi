@@ -9,6 +9,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.protobuf.timestamp_pb2
 import sys
 import typing
 
@@ -72,6 +73,31 @@ class Location(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["facility", b"facility", "pointer", b"pointer"]) -> None: ...
 
 global___Location = Location
+
+@typing.final
+class LastRegistration(google.protobuf.message.Message):
+    """LastRegistration says when a facility registered last, whatever it registered: how fresh what is known from it is."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FACILITY_FIELD_NUMBER: builtins.int
+    AT_FIELD_NUMBER: builtins.int
+    facility: builtins.str
+    """LastRegistration.facility is the facility code."""
+    @property
+    def at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """LastRegistration.at is the time in whole seconds; it may have registered again within a minute after it."""
+
+    def __init__(
+        self,
+        *,
+        facility: builtins.str = ...,
+        at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["at", b"at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["at", b"at", "facility", b"facility"]) -> None: ...
+
+global___LastRegistration = LastRegistration
 
 @typing.final
 class Identity(google.protobuf.message.Message):

@@ -27,43 +27,43 @@ from mpi.v1 import identity_pb2 as mpi_dot_v1_dot_identity__pb2
 from mpi.v1 import record_pb2 as mpi_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmpi/v1/locator_service.proto\x12\x06mpi.v1\x1a\x19mpi/v1/error_reason.proto\x1a\x15mpi/v1/identity.proto\x1a\x13mpi/v1/record.proto\"j\n\tLocateKey\x12-\n\nidentifier\x18\x01 \x01(\x0b\x32\x17.mpi.v1.IdentifierTokenH\x00\x12\x18\n\x0elocal_id_token\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x65id\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"\x87\x01\n\rLocateRequest\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.mpi.v1.LocateKey\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x0c\x12\r\n\x05\x61s_of\x18\x04 \x01(\x0c\x12\x0e\n\x06reason\x18\x05 \x01(\t\"X\n\x0eLocateResponse\x12$\n\nidentities\x18\x01 \x03(\x0b\x32\x10.mpi.v1.Identity\x12\x10\n\x08revision\x18\x02 \x01(\x0c\x12\x0e\n\x06opened\x18\x03 \x01(\x08\"n\n\x12\x42\x61tchLocateRequest\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.mpi.v1.LocateKey\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x0c\"W\n\rLocateOutcome\x12$\n\nidentities\x18\x01 \x03(\x0b\x32\x10.mpi.v1.Identity\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.mpi.v1.ItemError\"P\n\x13\x42\x61tchLocateResponse\x12\'\n\x08outcomes\x18\x01 \x03(\x0b\x32\x15.mpi.v1.LocateOutcome\x12\x10\n\x08revision\x18\x02 \x01(\x0c\"o\n\x13LocateStreamRequest\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.mpi.v1.LocateKey\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x0c\"Q\n\x14LocateStreamResponse\x12\'\n\x08outcomes\x18\x01 \x03(\x0b\x32\x15.mpi.v1.LocateOutcome\x12\x10\n\x08revision\x18\x02 \x01(\x0c\"w\n\x0cMatchRequest\x12\x31\n\x0c\x64\x65mographics\x18\x01 \x01(\x0b\x32\x1b.mpi.v1.EncodedDemographics\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\r\n\x05limit\x18\x03 \x01(\r\"q\n\rMatchResponse\x12*\n\ncandidates\x18\x01 \x03(\x0b\x32\x16.mpi.v1.MatchCandidate\x12\"\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x10.mpi.v1.Decision\x12\x10\n\x08revision\x18\x03 \x01(\x0c\"i\n\rIdentityEvent\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.mpi.v1.IdentityEventKind\x12\x0b\n\x03\x65id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x12\n\nfacilities\x18\x04 \x03(\t\"\x8d\x01\n\x16WatchIdentitiesRequest\x12%\n\x07purpose\x18\x01 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\x0c\x12(\n\x05kinds\x18\x03 \x03(\x0e\x32\x19.mpi.v1.IdentityEventKind\x12\x12\n\nfacilities\x18\x04 \x03(\t\"P\n\x17WatchIdentitiesResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.mpi.v1.IdentityEvent\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\x0c*\x84\x02\n\x0cPurposeOfUse\x12\x1e\n\x1aPURPOSE_OF_USE_UNSPECIFIED\x10\x00\x12\x18\n\x14PURPOSE_OF_USE_TREAT\x10\x01\x12\x19\n\x15PURPOSE_OF_USE_ETREAT\x10\x02\x12\x16\n\x12PURPOSE_OF_USE_BTG\x10\x03\x12\x19\n\x15PURPOSE_OF_USE_HPAYMT\x10\x04\x12\x1a\n\x16PURPOSE_OF_USE_PUBHLTH\x10\x05\x12\x19\n\x15PURPOSE_OF_USE_HRESCH\x10\x06\x12\x19\n\x15PURPOSE_OF_USE_PATRQT\x10\x07\x12\x1a\n\x16PURPOSE_OF_USE_HOPERAT\x10\x08*\xf9\x01\n\x11IdentityEventKind\x12#\n\x1fIDENTITY_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18IDENTITY_EVENT_KIND_LINK\x10\x01\x12\x1e\n\x1aIDENTITY_EVENT_KIND_UNLINK\x10\x02\x12\x1d\n\x19IDENTITY_EVENT_KIND_MERGE\x10\x03\x12\x1d\n\x19IDENTITY_EVENT_KIND_SPLIT\x10\x04\x12\x1f\n\x1bIDENTITY_EVENT_KIND_RETRACT\x10\x05\x12\"\n\x1eIDENTITY_EVENT_KIND_LOOK_AGAIN\x10\x06\x32\xec\x02\n\x0eLocatorService\x12\x37\n\x06Locate\x12\x15.mpi.v1.LocateRequest\x1a\x16.mpi.v1.LocateResponse\x12\x46\n\x0b\x42\x61tchLocate\x12\x1a.mpi.v1.BatchLocateRequest\x1a\x1b.mpi.v1.BatchLocateResponse\x12M\n\x0cLocateStream\x12\x1b.mpi.v1.LocateStreamRequest\x1a\x1c.mpi.v1.LocateStreamResponse(\x01\x30\x01\x12\x34\n\x05Match\x12\x14.mpi.v1.MatchRequest\x1a\x15.mpi.v1.MatchResponse\x12T\n\x0fWatchIdentities\x12\x1e.mpi.v1.WatchIdentitiesRequest\x1a\x1f.mpi.v1.WatchIdentitiesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmpi/v1/locator_service.proto\x12\x06mpi.v1\x1a\x19mpi/v1/error_reason.proto\x1a\x15mpi/v1/identity.proto\x1a\x13mpi/v1/record.proto\"j\n\tLocateKey\x12-\n\nidentifier\x18\x01 \x01(\x0b\x32\x17.mpi.v1.IdentifierTokenH\x00\x12\x18\n\x0elocal_id_token\x18\x02 \x01(\x0cH\x00\x12\r\n\x03\x65id\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"\x87\x01\n\rLocateRequest\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.mpi.v1.LocateKey\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x0c\x12\r\n\x05\x61s_of\x18\x04 \x01(\x0c\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x89\x01\n\x0eLocateResponse\x12$\n\nidentities\x18\x01 \x03(\x0b\x32\x10.mpi.v1.Identity\x12\x10\n\x08revision\x18\x02 \x01(\x0c\x12\x0e\n\x06opened\x18\x03 \x01(\x08\x12/\n\rregistrations\x18\x04 \x03(\x0b\x32\x18.mpi.v1.LastRegistration\"n\n\x12\x42\x61tchLocateRequest\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.mpi.v1.LocateKey\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x0c\"W\n\rLocateOutcome\x12$\n\nidentities\x18\x01 \x03(\x0b\x32\x10.mpi.v1.Identity\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.mpi.v1.ItemError\"\x81\x01\n\x13\x42\x61tchLocateResponse\x12\'\n\x08outcomes\x18\x01 \x03(\x0b\x32\x15.mpi.v1.LocateOutcome\x12\x10\n\x08revision\x18\x02 \x01(\x0c\x12/\n\rregistrations\x18\x03 \x03(\x0b\x32\x18.mpi.v1.LastRegistration\"o\n\x13LocateStreamRequest\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.mpi.v1.LocateKey\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x0c\"\x82\x01\n\x14LocateStreamResponse\x12\'\n\x08outcomes\x18\x01 \x03(\x0b\x32\x15.mpi.v1.LocateOutcome\x12\x10\n\x08revision\x18\x02 \x01(\x0c\x12/\n\rregistrations\x18\x03 \x03(\x0b\x32\x18.mpi.v1.LastRegistration\"w\n\x0cMatchRequest\x12\x31\n\x0c\x64\x65mographics\x18\x01 \x01(\x0b\x32\x1b.mpi.v1.EncodedDemographics\x12%\n\x07purpose\x18\x02 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\r\n\x05limit\x18\x03 \x01(\r\"q\n\rMatchResponse\x12*\n\ncandidates\x18\x01 \x03(\x0b\x32\x16.mpi.v1.MatchCandidate\x12\"\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\x10.mpi.v1.Decision\x12\x10\n\x08revision\x18\x03 \x01(\x0c\"i\n\rIdentityEvent\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.mpi.v1.IdentityEventKind\x12\x0b\n\x03\x65id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x12\n\nfacilities\x18\x04 \x03(\t\"\x8d\x01\n\x16WatchIdentitiesRequest\x12%\n\x07purpose\x18\x01 \x01(\x0e\x32\x14.mpi.v1.PurposeOfUse\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\x0c\x12(\n\x05kinds\x18\x03 \x03(\x0e\x32\x19.mpi.v1.IdentityEventKind\x12\x12\n\nfacilities\x18\x04 \x03(\t\"P\n\x17WatchIdentitiesResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.mpi.v1.IdentityEvent\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\x0c*\x84\x02\n\x0cPurposeOfUse\x12\x1e\n\x1aPURPOSE_OF_USE_UNSPECIFIED\x10\x00\x12\x18\n\x14PURPOSE_OF_USE_TREAT\x10\x01\x12\x19\n\x15PURPOSE_OF_USE_ETREAT\x10\x02\x12\x16\n\x12PURPOSE_OF_USE_BTG\x10\x03\x12\x19\n\x15PURPOSE_OF_USE_HPAYMT\x10\x04\x12\x1a\n\x16PURPOSE_OF_USE_PUBHLTH\x10\x05\x12\x19\n\x15PURPOSE_OF_USE_HRESCH\x10\x06\x12\x19\n\x15PURPOSE_OF_USE_PATRQT\x10\x07\x12\x1a\n\x16PURPOSE_OF_USE_HOPERAT\x10\x08*\xf9\x01\n\x11IdentityEventKind\x12#\n\x1fIDENTITY_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18IDENTITY_EVENT_KIND_LINK\x10\x01\x12\x1e\n\x1aIDENTITY_EVENT_KIND_UNLINK\x10\x02\x12\x1d\n\x19IDENTITY_EVENT_KIND_MERGE\x10\x03\x12\x1d\n\x19IDENTITY_EVENT_KIND_SPLIT\x10\x04\x12\x1f\n\x1bIDENTITY_EVENT_KIND_RETRACT\x10\x05\x12\"\n\x1eIDENTITY_EVENT_KIND_LOOK_AGAIN\x10\x06\x32\xec\x02\n\x0eLocatorService\x12\x37\n\x06Locate\x12\x15.mpi.v1.LocateRequest\x1a\x16.mpi.v1.LocateResponse\x12\x46\n\x0b\x42\x61tchLocate\x12\x1a.mpi.v1.BatchLocateRequest\x1a\x1b.mpi.v1.BatchLocateResponse\x12M\n\x0cLocateStream\x12\x1b.mpi.v1.LocateStreamRequest\x1a\x1c.mpi.v1.LocateStreamResponse(\x01\x30\x01\x12\x34\n\x05Match\x12\x14.mpi.v1.MatchRequest\x1a\x15.mpi.v1.MatchResponse\x12T\n\x0fWatchIdentities\x12\x1e.mpi.v1.WatchIdentitiesRequest\x1a\x1f.mpi.v1.WatchIdentitiesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpi.v1.locator_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PURPOSEOFUSE']._serialized_start=1496
-  _globals['_PURPOSEOFUSE']._serialized_end=1756
-  _globals['_IDENTITYEVENTKIND']._serialized_start=1759
-  _globals['_IDENTITYEVENTKIND']._serialized_end=2008
+  _globals['_PURPOSEOFUSE']._serialized_start=1646
+  _globals['_PURPOSEOFUSE']._serialized_end=1906
+  _globals['_IDENTITYEVENTKIND']._serialized_start=1909
+  _globals['_IDENTITYEVENTKIND']._serialized_end=2158
   _globals['_LOCATEKEY']._serialized_start=111
   _globals['_LOCATEKEY']._serialized_end=217
   _globals['_LOCATEREQUEST']._serialized_start=220
   _globals['_LOCATEREQUEST']._serialized_end=355
-  _globals['_LOCATERESPONSE']._serialized_start=357
-  _globals['_LOCATERESPONSE']._serialized_end=445
-  _globals['_BATCHLOCATEREQUEST']._serialized_start=447
-  _globals['_BATCHLOCATEREQUEST']._serialized_end=557
-  _globals['_LOCATEOUTCOME']._serialized_start=559
-  _globals['_LOCATEOUTCOME']._serialized_end=646
-  _globals['_BATCHLOCATERESPONSE']._serialized_start=648
-  _globals['_BATCHLOCATERESPONSE']._serialized_end=728
-  _globals['_LOCATESTREAMREQUEST']._serialized_start=730
-  _globals['_LOCATESTREAMREQUEST']._serialized_end=841
-  _globals['_LOCATESTREAMRESPONSE']._serialized_start=843
-  _globals['_LOCATESTREAMRESPONSE']._serialized_end=924
-  _globals['_MATCHREQUEST']._serialized_start=926
-  _globals['_MATCHREQUEST']._serialized_end=1045
-  _globals['_MATCHRESPONSE']._serialized_start=1047
-  _globals['_MATCHRESPONSE']._serialized_end=1160
-  _globals['_IDENTITYEVENT']._serialized_start=1162
-  _globals['_IDENTITYEVENT']._serialized_end=1267
-  _globals['_WATCHIDENTITIESREQUEST']._serialized_start=1270
-  _globals['_WATCHIDENTITIESREQUEST']._serialized_end=1411
-  _globals['_WATCHIDENTITIESRESPONSE']._serialized_start=1413
-  _globals['_WATCHIDENTITIESRESPONSE']._serialized_end=1493
-  _globals['_LOCATORSERVICE']._serialized_start=2011
-  _globals['_LOCATORSERVICE']._serialized_end=2375
+  _globals['_LOCATERESPONSE']._serialized_start=358
+  _globals['_LOCATERESPONSE']._serialized_end=495
+  _globals['_BATCHLOCATEREQUEST']._serialized_start=497
+  _globals['_BATCHLOCATEREQUEST']._serialized_end=607
+  _globals['_LOCATEOUTCOME']._serialized_start=609
+  _globals['_LOCATEOUTCOME']._serialized_end=696
+  _globals['_BATCHLOCATERESPONSE']._serialized_start=699
+  _globals['_BATCHLOCATERESPONSE']._serialized_end=828
+  _globals['_LOCATESTREAMREQUEST']._serialized_start=830
+  _globals['_LOCATESTREAMREQUEST']._serialized_end=941
+  _globals['_LOCATESTREAMRESPONSE']._serialized_start=944
+  _globals['_LOCATESTREAMRESPONSE']._serialized_end=1074
+  _globals['_MATCHREQUEST']._serialized_start=1076
+  _globals['_MATCHREQUEST']._serialized_end=1195
+  _globals['_MATCHRESPONSE']._serialized_start=1197
+  _globals['_MATCHRESPONSE']._serialized_end=1310
+  _globals['_IDENTITYEVENT']._serialized_start=1312
+  _globals['_IDENTITYEVENT']._serialized_end=1417
+  _globals['_WATCHIDENTITIESREQUEST']._serialized_start=1420
+  _globals['_WATCHIDENTITIESREQUEST']._serialized_end=1561
+  _globals['_WATCHIDENTITIESRESPONSE']._serialized_start=1563
+  _globals['_WATCHIDENTITIESRESPONSE']._serialized_end=1643
+  _globals['_LOCATORSERVICE']._serialized_start=2161
+  _globals['_LOCATORSERVICE']._serialized_end=2525
 # @@protoc_insertion_point(module_scope)

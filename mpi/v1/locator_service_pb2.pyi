@@ -196,6 +196,7 @@ class LocateResponse(google.protobuf.message.Message):
     IDENTITIES_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
     OPENED_FIELD_NUMBER: builtins.int
+    REGISTRATIONS_FIELD_NUMBER: builtins.int
     revision: builtins.bytes
     """LocateResponse.revision is an opaque token of the state that was answered from."""
     opened: builtins.bool
@@ -208,14 +209,21 @@ class LocateResponse(google.protobuf.message.Message):
         that carry the same number have not been linked (a mistyped or lent number, or a link that awaits review).
         """
 
+    @property
+    def registrations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[mpi.v1.identity_pb2.LastRegistration]:
+        """LocateResponse.registrations say when the facilities in this answer registered last, ordered by code; none in an
+        answer about the past.
+        """
+
     def __init__(
         self,
         *,
         identities: collections.abc.Iterable[mpi.v1.identity_pb2.Identity] | None = ...,
         revision: builtins.bytes = ...,
         opened: builtins.bool = ...,
+        registrations: collections.abc.Iterable[mpi.v1.identity_pb2.LastRegistration] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["identities", b"identities", "opened", b"opened", "revision", b"revision"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["identities", b"identities", "opened", b"opened", "registrations", b"registrations", "revision", b"revision"]) -> None: ...
 
 global___LocateResponse = LocateResponse
 
@@ -282,19 +290,25 @@ class BatchLocateResponse(google.protobuf.message.Message):
 
     OUTCOMES_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    REGISTRATIONS_FIELD_NUMBER: builtins.int
     revision: builtins.bytes
     """BatchLocateResponse.revision is an opaque token of the state that was answered from."""
     @property
     def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LocateOutcome]:
         """BatchLocateResponse.outcomes has one entry for each key, in the order of the request."""
 
+    @property
+    def registrations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[mpi.v1.identity_pb2.LastRegistration]:
+        """BatchLocateResponse.registrations say when the facilities in these answers registered last, ordered by code."""
+
     def __init__(
         self,
         *,
         outcomes: collections.abc.Iterable[global___LocateOutcome] | None = ...,
         revision: builtins.bytes = ...,
+        registrations: collections.abc.Iterable[mpi.v1.identity_pb2.LastRegistration] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["outcomes", b"outcomes", "revision", b"revision"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["outcomes", b"outcomes", "registrations", b"registrations", "revision", b"revision"]) -> None: ...
 
 global___BatchLocateResponse = BatchLocateResponse
 
@@ -334,6 +348,7 @@ class LocateStreamResponse(google.protobuf.message.Message):
 
     OUTCOMES_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    REGISTRATIONS_FIELD_NUMBER: builtins.int
     revision: builtins.bytes
     """LocateStreamResponse.revision is an opaque token of the state that was answered from; empty for a refused batch."""
     @property
@@ -342,13 +357,18 @@ class LocateStreamResponse(google.protobuf.message.Message):
         refused, each has the same error, and the stream goes on.
         """
 
+    @property
+    def registrations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[mpi.v1.identity_pb2.LastRegistration]:
+        """LocateStreamResponse.registrations say when the facilities in these answers registered last, ordered by code."""
+
     def __init__(
         self,
         *,
         outcomes: collections.abc.Iterable[global___LocateOutcome] | None = ...,
         revision: builtins.bytes = ...,
+        registrations: collections.abc.Iterable[mpi.v1.identity_pb2.LastRegistration] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["outcomes", b"outcomes", "revision", b"revision"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["outcomes", b"outcomes", "registrations", b"registrations", "revision", b"revision"]) -> None: ...
 
 global___LocateStreamResponse = LocateStreamResponse
 

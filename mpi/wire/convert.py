@@ -7,7 +7,8 @@ the words of the protos, never a value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from mpi.domain.identifiers import (
@@ -20,7 +21,7 @@ from mpi.domain.identifiers import (
     is_eid,
     is_facility_code,
 )
-from mpi.domain.identity import Decision, Evidence, Identity, Location, MatchCandidate, ReadyIdentity, Registration
+from mpi.domain.identity import Decision, Evidence, Identity, Location, MatchCandidate, Registration
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import (
     MAX_BATCH,
@@ -231,19 +232,9 @@ def purpose_from_proto(number: locator_service_pb2.PurposeOfUse.ValueType) -> Pu
     return purpose
 
 
-def identity_to_proto(identity: Identity | ReadyIdentity) -> identity_pb2.Identity:
-    """Write an identity."""
-    if isinstance(identity, ReadyIdentity):
-        message = identity_pb2.Identity.FromString(identity.answer)
-        message.eid = identity.eid
-        if identity.split:
-            message.split.extend(identity.split)
-        return message
-    return identity_pb2.Identity(
-        eid=identity.eid,
-        locations=[location_to_proto(at) for at in identity.locations],
-        split=identity.split,
-    )
+def locations_to_proto(locations: Sequence[Location]) -> identity_pb2.Identity:
+    """Write where the records of an identity are, and nothing else of it."""
+    return identity_pb2.Identity(locations=[location_to_proto(at) for at in locations])
 
 
 def identity_from_proto(message: identity_pb2.Identity) -> Identity:
@@ -309,15 +300,9 @@ def outcome_from_proto(message: registry_service_pb2.RecordOutcome) -> Registrat
     return registration_from_proto(message.registration)
 
 
-def write_located(
-    message: locator_service_pb2.LocateOutcome, answer: Sequence[Identity | ReadyIdentity] | RecordRejected
-) -> None:
-    """Write the answer to one key of a batch into a message."""
-    if isinstance(answer, RecordRejected):
-        message.error.CopyFrom(item_error(answer))
-        return
-    for identity in answer:
-        message.identities.append(identity_to_proto(identity))
+def registrations_from_proto(messages: Iterable[identity_pb2.LastRegistration]) -> dict[str, datetime]:
+    """Read when facilities registered last, by their codes, UTC."""
+    return {each.facility: each.at.ToDatetime(tzinfo=UTC) for each in messages}
 
 
 def located_from_proto(message: locator_service_pb2.LocateOutcome) -> tuple[Identity, ...] | RecordRejected:

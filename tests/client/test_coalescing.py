@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from mpi.client import Client, PurposeOfUse
+from mpi.client.lookups import MOST_TOGETHER
+from mpi.client.stream import BATCHES_IN_FLIGHT
 from mpi.coalescing import Coalescer
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
 from mpi.errors import AccessDenied, RecordRejected, ServiceUnavailable
@@ -93,21 +95,21 @@ def test_a_facility_goes_on_one_by_one(at, certs):
 
 
 def test_any_number_of_keys(at, certs):
-    """Keys are read as answers are taken, and progress is told."""
+    """Keys are read a few batches ahead of where answers are taken, and progress is told."""
     _, address = at
     read, told = [], []
 
     def keys() -> Iterator[LocalIdToken]:
-        for number in range(1200):
+        for number in range(4200):
             read.append(number)
             yield LocalIdToken(number.to_bytes(32, "big"))
 
     with Client(address=address, certificates=certs / "exchange-cdes") as client:
         answers = client.locate_many(keys(), TREAT, told.append)
         next(answers)
-        assert len(read) == 500
-        assert len(list(answers)) == 1199
-    assert told == [500, 1000, 1200]
+        assert len(read) == BATCHES_IN_FLIGHT * MOST_TOGETHER < 4200
+        assert len(list(answers)) == 4199
+    assert told == [*range(500, 4001, 500), 4200]
     with Client(address=address, certificates=certs / "facility-10661") as client, pytest.raises(AccessDenied):
         list(client.locate_many(keys(), TREAT))
 

@@ -11,7 +11,7 @@ from mpi.client import Client, PurposeOfUse
 from mpi.client.frames import COLUMNS
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
 from mpi.errors import AccessDenied, ConfigInvalid
-from tests.server.running import MemoryIndex, certificates, encoded, running, server_tls
+from tests.server.running import REGISTERED, MemoryIndex, certificates, encoded, running, server_tls
 
 TREAT = PurposeOfUse.TREAT
 NOBODY = LocalIdToken(bytes(32))
@@ -43,9 +43,10 @@ def test_a_row_for_each_record(at):
     told = []
     frame = exchange.locate_frame(iter([NOBODY, token, REFUSED, token]), TREAT, told.append)
     ((eid,),) = {(identity.eid,) for identity in exchange.locate(token, TREAT).identities}
-    person = [(eid, "10661", b"\x00sealed", None), (eid, "11111", b"sealed", None)]
-    expected = [(1, *each) for each in person] + [(2, None, None, None, "REQUEST_INVALID")]
-    assert list(frame.itertuples(index=False, name=None)) == [*expected, *((3, *each) for each in person)]
+    person = [(eid, "10661", b"\x00sealed", REGISTERED, None), (eid, "11111", b"sealed", REGISTERED, None)]
+    expected = [(1, *each) for each in person] + [(2, None, None, None, None, "REQUEST_INVALID")]
+    rows = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
+    assert list(rows) == [*expected, *((3, *each) for each in person)]
     assert told == [4]
 
 

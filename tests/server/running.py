@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import uvloop
@@ -20,14 +21,17 @@ from mpi.config import TlsFiles
 from mpi.domain.accounting import Access
 from mpi.domain.consent import Asking
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
-from mpi.domain.identity import Decision, Evidence, Identity, Location, MatchCandidate, Registration
+from mpi.domain.identity import Decision, Evidence, Identity, Location, Lookups, MatchCandidate, Registration
 from mpi.domain.record import ChannelEncoding, EncodedDemographics, EncodedRecord
 from mpi.errors import Reason, RecordRejected
+from mpi.index.ready import ready_registration
 from mpi.server.app import Application, serve
 from mpi.server.certs import issue_dev_certificates
 from mpi.server.thread import served_in_thread
 
 DIGEST = b"\x07" * 32
+REGISTERED = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+"""When every facility registered last."""
 FACILITY = "10661"
 
 
@@ -89,8 +93,11 @@ class MemoryIndex:
         eids = {eid for eid, record in self.records.values() if self._fits(key, eid, record)}
         return tuple(self._identity(eid) for eid in sorted(eids))
 
-    def locate_all(self, keys: Sequence[LocateKey], asking: Asking) -> tuple[list[tuple[Identity, ...]], int]:
-        return [self.locate(key) for key in keys], self.at
+    def locate_all(self, keys: Sequence[LocateKey], asking: Asking) -> Lookups:
+        answers = [self.locate(key) for key in keys]
+        asking.weighed.eids.update(identity.eid for answer in answers for identity in answer)
+        facilities = {at.facility for answer in answers for identity in answer for at in identity.locations}
+        return Lookups(answers, self.at, {code: ready_registration(code, REGISTERED) for code in facilities})
 
     def _fits(self, key: LocateKey, eid: str, record: EncodedRecord) -> bool:
         if isinstance(key, EnterpriseId):
@@ -139,6 +146,9 @@ class MemoryIndex:
         return eid
 
     inward = outward
+
+    def all_outward(self, client: str, eids: Sequence[str]) -> list[str]:
+        return list(eids)
 
     def check(self) -> None:
         pass

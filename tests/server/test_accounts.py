@@ -39,6 +39,7 @@ TEXTS = {
     "Evidence": {"comparison", "level"},
     "MatchCandidate": {"veto"},
     "Location": {"facility"},
+    "LastRegistration": {"facility"},
     "Registration": {"why"},
     "RegisterResponse": {"request_id"},
     "RegisterBatchResponse": {"request_id"},

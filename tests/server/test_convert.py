@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -19,10 +21,14 @@ from mpi.domain.identity import (
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import MAX_BATCH, MAX_CHANNELS, MAX_POINTER_BYTES, MAX_TOKENS
 from mpi.errors import Reason, RecordRejected
-from mpi.index.ready import ready_answer
+from mpi.index.ready import ready_answer, ready_registration
 from mpi.v1 import identity_pb2, locator_service_pb2, record_pb2
 from mpi.wire import convert
+from mpi.wire.answers import batch_answer, locate_answer
 from tests.server.running import encoded
+
+MOMENT = datetime(2569 - 543, 11, 23, 9, 30, 1, tzinfo=UTC)
+REGISTERED = {code: ready_registration(code, MOMENT) for code in ("99999", "10661")}
 
 TOKEN = b"\x01" * 32
 
@@ -161,10 +167,19 @@ def test_enums_of_domain_and_proto_agree():
     assert decisions - {"UNSPECIFIED"} == {decision.name for decision in Decision}
 
 
-def test_identities_go_both_ways():
-    """An identity comes back with its locations in their order."""
+@pytest.mark.parametrize("opened", [False, True])
+def test_an_answer_to_one_key_goes_both_ways(opened):
+    """Identities, the revision, when facilities registered, and whether the glass was broken; or nothing of it."""
     identity = Identity("eid", (Location("10661", b"a"), Location("11111", b"b")))
-    assert convert.identity_from_proto(convert.identity_to_proto(identity)) == identity
+    written = locate_answer([identity], {"eid": "theirs"}, 300, REGISTERED, opened=opened)
+    answer = locator_service_pb2.LocateResponse.FromString(written.content)
+    assert answer.SerializeToString(deterministic=True) == written.content
+    assert [convert.identity_from_proto(each) for each in answer.identities] == [replace(identity, eid="theirs")]
+    assert (convert.revision_from_token(answer.revision), answer.opened) == (300, opened)
+    assert convert.registrations_from_proto(answer.registrations) == {"10661": MOMENT, "99999": MOMENT}
+    assert written.identities == 1
+    nothing = locator_service_pb2.LocateResponse.FromString(locate_answer([], {}, 0, {}, opened=False).content)
+    assert (list(nothing.identities), list(nothing.registrations)) == ([], [])
 
 
 @pytest.mark.parametrize("weight", [None, 0.0, -3.25, 20.5])
@@ -186,16 +201,24 @@ def test_refused_outcomes_go_both_ways():
 def test_located_answers_go_both_ways():
     """The answer to one key of a batch comes back, whether identities, none, or an error."""
 
-    def located(answer):
-        message = locator_service_pb2.LocateOutcome()
-        convert.write_located(message, answer)
-        return convert.located_from_proto(message)
+    def located(answer, known_as=()):
+        written = batch_answer([answer], {each: each for each in ("eid", "part")} | dict(known_as), 7, REGISTERED)
+        message = locator_service_pb2.BatchLocateResponse.FromString(written.content)
+        assert convert.revision_from_token(message.revision) == written.revision == 7
+        assert convert.registrations_from_proto(message.registrations) == {"10661": MOMENT, "99999": MOMENT}
+        (outcome,) = message.outcomes
+        return convert.located_from_proto(outcome)
 
     places = tuple(Location(f"{10661 + turn}", bytes([turn]) * (20 * turn + 1)) for turn in range(12))
     identity = Identity("eid", places, ("part",))
     assert located([identity]) == (identity,)
-    ready = ReadyIdentity(identity.eid, ready_answer(identity.locations), identity.split)
+    ready = ReadyIdentity(identity.eid, ready_answer(identity.locations), identity.facilities, identity.split)
     assert located([ready]) == (identity,)
+    theirs = {"eid": "z", "part": "y", "other": "a"}
+    assert located([ready, Identity("other", places[:1])], theirs) == (
+        Identity("a", places[:1]),
+        Identity("z", places, ("y",)),
+    )
     assert located([]) == ()
     refused = RecordRejected(Reason.REQUEST_INVALID, "key", "is empty")
     assert located(refused).field == "key"

@@ -15,11 +15,15 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from mpi.domain.identity import Registration, Regrouped
+from mpi.domain.consent import Asking
+from mpi.domain.identifiers import LocateKey
+from mpi.domain.identity import Identity, ReadyIdentity, Registration, Regrouped
 from mpi.domain.review import HeldTask, Verdict
 from mpi.encoder.keys import load_key_ring
+from mpi.errors import RecordRejected
 from mpi.index.lmdb_index import Index
 from mpi.index.projector import catch_up
+from mpi.service.disclosure import Disclosure
 from mpi.service.gateway import Gateway
 from mpi.service.history import History
 from mpi.service.location import Locator
@@ -29,6 +33,8 @@ from mpi.service.registration import BUCKET_CAP, Registry
 from mpi.service.review import Review
 from mpi.service.stewardship import Stewardship
 from mpi.store.sql import Store, open_postgres, open_sqlite
+from mpi.v1 import identity_pb2
+from mpi.wire import convert
 from tests.building import AT_REST, GATEWAY_KEYS, encoded, raw, th_v1
 
 ACTOR = "urn:mpi:facility:10661"
@@ -83,6 +89,19 @@ def decided(at: Parts, number: int, *, same: bool) -> Regrouped:
     done = at.review.decide(number, Verdict.SAME if same else Verdict.DIFFERENT, STEWARD, "r")
     assert done.regrouped is not None
     return done.regrouped
+
+
+def located(disclosure: Disclosure, key: LocateKey, asking: Asking) -> tuple[Identity, ...] | None:
+    """Look one key up; None where the answer would use up a consent. What is ready is read as a client reads it."""
+    (found,) = disclosure.locate_all([key], asking).answers
+    if isinstance(found, RecordRejected):
+        raise found
+    return found if found is None else tuple(each if isinstance(each, Identity) else _read(each) for each in found)
+
+
+def _read(ready: ReadyIdentity) -> Identity:
+    held = convert.identity_from_proto(identity_pb2.Identity.FromString(ready.answer))
+    return Identity(ready.eid, held.locations, ready.split)
 
 
 def open_at(place: str) -> Store:

@@ -23,7 +23,7 @@ from mpi.service.disclosure import Disclosure
 from mpi.service.matching import Matcher, Matching
 from mpi.store.sql import open_sqlite
 from tests.building import AT_REST, encoded, key_ring, raw, th_v1
-from tests.service.centres import ACTOR, STEWARD, Parts, joined
+from tests.service.centres import ACTOR, STEWARD, Parts, joined, located
 
 TREAT, HRESCH, BTG = PurposeOfUse.TREAT, PurposeOfUse.HRESCH, PurposeOfUse.BTG
 POLICY = Policy(
@@ -55,9 +55,9 @@ class Index:
     def seen(self, key: object, purpose: PurposeOfUse = TREAT, client: str = "urn:mpi:exchange:cdes") -> list[str]:
         facility = client.rpartition(":")[2] if ":facility:" in client else ""
         asking = Asking(client, facility, purpose, whole=":steward:" in client)
-        found = self.disclosure.locate(key, asking)
+        found = located(self.disclosure, key, asking)
         if found is None:
-            found = self.disclosure.locate_once(key, asking)
+            (found,) = self.disclosure.locate_once(key, asking).answers
         return sorted(at.facility for identity in found for at in identity.locations)
 
 
@@ -108,7 +108,7 @@ def test_what_an_answer_rests_on_is_noted(at):
 
     def basis(client: str = "urn:mpi:exchange:cdes", purpose: PurposeOfUse = TREAT) -> str:
         asking = Asking(client, client[-5:] if "facility" in client else "", purpose, whole="steward" in client)
-        if at.disclosure.locate(key, asking) is None:
+        if located(at.disclosure, key, asking) is None:
             at.disclosure.locate_once(key, asking)
         assert asking.weighed.eids == {eid}
         return asking.weighed.basis()
@@ -124,7 +124,7 @@ def test_what_an_answer_rests_on_is_noted(at):
     at.consents.withdraw(key, "law", [TREAT], ACTOR)
     assert basis() == ""
     nobody = Asking("urn:mpi:exchange:cdes", "", TREAT)
-    assert at.disclosure.locate(IdentifierToken(key.kind, b"\x09" * 32), nobody) == ()
+    assert located(at.disclosure, IdentifierToken(key.kind, b"\x09" * 32), nobody) == ()
     assert (nobody.weighed.eids, nobody.weighed.basis()) == (set(), "")
 
 
@@ -150,13 +150,13 @@ def test_a_consent_for_one_lookup_is_used_once_by_many_at_the_same_time(at):
     key = number(at.register("22222"))
     at.consents.give(key, "link", [TREAT], ACTOR, once=True)
     asking = Asking("urn:mpi:exchange:cdes", "", TREAT)
-    assert at.disclosure.locate(key, asking) is None
+    assert located(at.disclosure, key, asking) is None
     answers: list[tuple[Identity, ...]] = []
     gate = threading.Barrier(20)
 
     def ask() -> None:
         gate.wait()
-        answers.append(at.disclosure.locate_once(key, asking))
+        answers.extend(at.disclosure.locate_once(key, asking).answers)
 
     threads = [threading.Thread(target=ask) for _ in range(20)]
     for thread in threads:
@@ -164,7 +164,7 @@ def test_a_consent_for_one_lookup_is_used_once_by_many_at_the_same_time(at):
     for thread in threads:
         thread.join()
     assert sorted(map(len, answers)) == [0] * 19 + [1]
-    assert at.disclosure.locate(key, asking) == ()
+    assert located(at.disclosure, key, asking) == ()
     assert [each.stance for each in at.consents.listed(key, None)] == ["used"]
     assert verify(at.parts.index, at.parts.store) == []
 
@@ -220,9 +220,9 @@ def test_parts_of_a_split_are_named_only_where_they_may_be_seen(at):
     eid = at.parts.locator.locate(key)[0].eid
     at.parts.stewardship.split(eid, [[1], [2]], STEWARD, "request")
     asking = Asking("urn:mpi:exchange:cdes", "", TREAT)
-    (found,) = at.disclosure.locate(EnterpriseId(eid), asking)
+    (found,) = located(at.disclosure, EnterpriseId(eid), asking)
     assert (len(found.locations), found.split) == (1, ())
-    (whole,) = at.disclosure.locate(EnterpriseId(eid), Asking(STEWARD, "", TREAT, whole=True))
+    (whole,) = located(at.disclosure, EnterpriseId(eid), Asking(STEWARD, "", TREAT, whole=True))
     assert len(whole.split) == 1
 
 
@@ -260,7 +260,7 @@ def test_hidden_takes_as_long_as_none(at):
         for one, other in zip(hidden, unknown, strict=True):
             for which, key in ((True, one), (False, other)):
                 begun = time.perf_counter_ns()
-                answer = at.disclosure.locate(key, asking)
+                answer = located(at.disclosure, key, asking)
                 times[which].append(time.perf_counter_ns() - begun)
                 assert answer == ()
     medians = {which: statistics.median(each) for which, each in times.items()}

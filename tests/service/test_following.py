@@ -18,7 +18,7 @@ from mpi.service.consent import Consents
 from mpi.service.disclosure import Disclosure
 from mpi.store.sql import open_sqlite
 from tests.building import AT_REST, encoded, raw, th_v1
-from tests.service.centres import ACTOR, STEWARD, Parts, joined
+from tests.service.centres import ACTOR, STEWARD, Parts, joined, located
 
 TREAT, HRESCH = PurposeOfUse.TREAT, PurposeOfUse.HRESCH
 OFFICER = "urn:mpi:privacy-officer:pim"
@@ -51,7 +51,7 @@ class Index:
         return LocalIdToken(record.local_id_token)
 
     def seen(self, key: LocalIdToken | IdentifierToken, purpose: PurposeOfUse = TREAT) -> list[str]:
-        found = self.disclosure.locate(key, Asking("urn:mpi:exchange:cdes", "", purpose))
+        found = located(self.disclosure, key, Asking("urn:mpi:exchange:cdes", "", purpose))
         assert found is not None
         return sorted(at.facility for identity in found for at in identity.locations)
 

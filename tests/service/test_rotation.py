@@ -175,5 +175,5 @@ def test_a_consent_before_the_first_visit_holds_under_every_gateway_key(at, ring
     consents.withdraw(token, "health-link", [PurposeOfUse.TREAT], "urn:mpi:exchange:cdes")
     (listed,) = consents.listed(token, None)
     with at.index.reading() as reader:
-        (held,) = reader.held(at.gateway.identifiers(token)[-1] if number else at.gateway.identifiers(token)[0])
+        ((held,),) = reader.held([at.gateway.identifiers(token)[-1 if number else 0]])
         assert [each.stance for each in reader.consents(held.members())].count(listed.stance) >= 1

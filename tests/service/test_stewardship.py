@@ -193,8 +193,8 @@ def test_the_past_is_answered_as_it_was(at, ring):
     at.stewardship.undo(Selection(revisions=(merged,)), STEWARD, "u")
     past = {revision: at.stewardship.identity(other, revision)[0] for revision in (before, merged)}
     assert [(view.eid, len(view.members)) for view in past.values()] == [(other, 1), (one, 2)]
-    assert at.history.locate_at(EnterpriseId(other), merged)[0].eid == one
-    assert len(at.history.locate_at(EnterpriseId(one), merged)[0].locations) == 2
+    assert at.history.locate_at(EnterpriseId(other), merged).answers[0][0].eid == one
+    assert len(at.history.locate_at(EnterpriseId(one), merged).answers[0][0].locations) == 2
     contents = [at.stewardship.identity(one, revision)[0].members[0].registered for revision in range(1, 6)]
     assert contents == [1, 1, 1, 4, 4]
     now = datetime.now(UTC)

@@ -15,7 +15,7 @@ from mpi.domain.watching import IdentityEvent
 from mpi.errors import Conflict, NotFound
 from mpi.store.sql import open_sqlite
 from tests.building import AT_REST, encoded, key_ring, raw, th_v1
-from tests.service.centres import ACTOR, STEWARD, joined
+from tests.service.centres import ACTOR, STEWARD, joined, located
 from tests.service.test_disclosure import HRESCH, TREAT, number
 from tests.service.test_watching import Feed, Watcher
 
@@ -84,7 +84,7 @@ class World(Feed):
 
     def seen_by(self, watcher: Watcher, key: LocateKey) -> tuple[str, tuple[str, ...]] | None:
         """What a lookup of the watching client gives: the id and the facilities with their pointers."""
-        found = self.disclosure.locate(key, watcher.asking)
+        found = located(self.disclosure, key, watcher.asking)
         assert found is not None
         if not found:
             return None

@@ -1,0 +1,91 @@
+"""Answers to lookups, put together from what the index holds ready: nothing is parsed, and nothing written twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mpi.domain.identity import ReadyIdentity, Shown
+from mpi.errors import RecordRejected
+from mpi.protowire import sized, tag
+from mpi.wire import convert
+from mpi.wire.status import item_error
+
+_EID, _SPLIT = tag(1), tag(3)
+_IDENTITIES, _OUTCOMES, _ERROR, _REVISION = tag(1), tag(1), tag(2), tag(2)
+_OPENED = b"\x18\x01"
+_REGISTRATIONS, _BATCH_REGISTRATIONS = tag(4), tag(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response as it is sent.
+
+    Attributes:
+        content: its bytes.
+        identities: how many identities it names.
+        revision: that it was answered from.
+    """
+
+    content: bytes
+    identities: int
+    revision: int
+
+
+def locate_answer(
+    shown: Sequence[Shown], known_as: Mapping[str, str], revision: int, registered: Mapping[str, bytes], *, opened: bool
+) -> Answer:
+    """Write an `mpi.v1.LocateResponse`.
+
+    Args:
+        shown: the identities.
+        known_as: the enterprise id that the caller sees for each in them.
+        revision: that this was read from.
+        registered: when the facilities in it registered last, see `mpi.domain.identity.Lookups`.
+        opened: the glass was broken for it.
+    """
+    content = _identities(shown, known_as) + _state(revision) + (_OPENED if opened else b"")
+    return Answer(content + _fields(_REGISTRATIONS, registered), len(known_as), revision)
+
+
+def batch_answer(
+    outcomes: Sequence[Sequence[Shown] | RecordRejected],
+    known_as: Mapping[str, str],
+    revision: int,
+    registered: Mapping[str, bytes],
+) -> Answer:
+    """Write an `mpi.v1.BatchLocateResponse` or `LocateStreamResponse`, which are alike; arguments as above."""
+    written = b"".join(
+        sized(
+            _OUTCOMES,
+            sized(_ERROR, item_error(each).SerializeToString())
+            if isinstance(each, RecordRejected)
+            else _identities(each, known_as),
+        )
+        for each in outcomes
+    )
+    return Answer(written + _state(revision) + _fields(_BATCH_REGISTRATIONS, registered), len(known_as), revision)
+
+
+def _identities(shown: Sequence[Shown], known_as: Mapping[str, str]) -> bytes:
+    """Write identities, in the order of the ids that the caller sees: it must not tell that of the index."""
+    if len(shown) > 1:
+        shown = sorted(shown, key=lambda identity: known_as[identity.eid])
+    return b"".join([sized(_IDENTITIES, _identity(each, known_as)) for each in shown])
+
+
+def _identity(shown: Shown, known_as: Mapping[str, str]) -> bytes:
+    if isinstance(shown, ReadyIdentity):
+        places = shown.answer
+    else:
+        places = convert.locations_to_proto(shown.locations).SerializeToString()
+    split = sorted(known_as[each] for each in shown.split)
+    return sized(_EID, known_as[shown.eid].encode()) + places + b"".join(sized(_SPLIT, each.encode()) for each in split)
+
+
+def _state(revision: int) -> bytes:
+    return sized(_REVISION, convert.revision_to_token(revision))
+
+
+def _fields(before: bytes, registered: Mapping[str, bytes]) -> bytes:
+    return b"".join([sized(before, registered[code]) for code in sorted(registered)])
