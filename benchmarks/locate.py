@@ -6,7 +6,8 @@ a bare grpc.aio server on uvloop that answers the same bytes to the same request
 with SQLAlchemy on PostgreSQL and an index on the token; and Redis, where a `redis-server` is found. The measure is the
 processor time that the server's processes spend on one lookup, so that the load generator beside it does not count; a
 ratio is the median of the ratios of neighbouring runs. Latencies are taken in an open loop at half of the capacity,
-also while registrations run at full rate. Where `h2load` is found it loads both sides of one row as well.
+also while registrations run at full rate. A client keeps a feed of changes open at every server of ours. Where `h2load`
+is found it loads both sides of one row as well.
 
 ``--data DIR`` keeps populations and imports for the next run. ``--small`` takes seconds.
 """
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from lookup_load import LOCATE, Target, channel, loaded, loaded_by_h2load
+from lookup_load import LOCATE, Target, channel, loaded, loaded_by_h2load, watching
 from lookup_rivals import (
     BATCH,
     START_SECONDS,
@@ -172,6 +173,7 @@ def measure(held: int, seed: int, data: Path, runs: int, seconds: float, only: b
         tls, plain = (settings(folder, made, each) for each in (True, False))
         figures["held"] = import_once(made, tls, folder / "data")["imported"]
         address, pid = stack.enter_context(served(folder / "data", tls))
+        stack.enter_context(watching(address, exchange))
         tokens = tokens_of(made, KEYS)
         keys = [convert.key_to_proto(IdentifierToken(IdentifierKind.NATIONAL_ID, each)) for each in tokens]
         treat = convert.purpose_to_proto(PurposeOfUse.TREAT)
@@ -204,6 +206,7 @@ def measure(held: int, seed: int, data: Path, runs: int, seconds: float, only: b
         show("unary Locate, mutual TLS : bare echo, mutual TLS", figures["unary_mtls"])
         with ExitStack() as without:
             open_address, open_pid = without.enter_context(served(folder / "data", plain, insecure=True))
+            without.enter_context(watching(open_address, None))
             open_ours = Target("Locate", open_address, (open_pid,), one)
             bare = Target("echo", *_server(without, "echo", folder / "answer"), one)
             figures["unary"] = interleaved(lambda: loaded(open_ours, seconds), lambda: loaded(bare, seconds), runs)
@@ -246,14 +249,14 @@ def with_workers(made: Prepared, folder: Path, runs: int, seconds: float) -> dic
     runs_of: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
     for _ in range(runs):
         for count, found in runs_of.items():
-            with workers(folder / "data", tls, count) as (address, _, pid):
+            with workers(folder / "data", tls, count) as (address, _, pid), watching(address, exchange):
                 found.append(loaded(Target(f"{count} workers", address, (pid,), one, LOCATE, exchange), seconds))
     ratio = statistics.median(
         two["microseconds"] / alone["microseconds"] for alone, two in zip(runs_of[1], runs_of[2], strict=True)
     )
     figures: dict[str, Any] = {"workers": {"one": median(runs_of[1]), "two": median(runs_of[2]), "ratio": ratio}}
     print(f"  processor time a lookup, two workers : one                {ratio:.2f}", flush=True)
-    with workers(folder / "data", tls, 1) as (address, registrar, pid):
+    with workers(folder / "data", tls, 1) as (address, registrar, pid), watching(address, exchange):
         target = Target("one worker", address, (pid,), one, LOCATE, exchange)
         rate = loaded(target, seconds)["per_second"] / 2
         idle = loaded(target, 2 * seconds, rate)["latencies"]

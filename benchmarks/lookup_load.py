@@ -14,8 +14,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,27 @@ from typing import Any
 import grpc
 import grpc.aio
 import uvloop
-from register import processor_seconds
+from register import START_SECONDS, processor_seconds
 
+from mpi.client import Client
+from mpi.domain.purpose import PurposeOfUse
+from mpi.errors import MpiError
+
+RETRIES = {
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 3,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+"""As every client should have it: a connection that runs into its limit of calls under way has some of them refused."""
 LOCATE = "/mpi.v1.LocatorService/Locate"
 UNDER_WAY = 64
 """Calls that a generator keeps under way in a closed loop."""
@@ -34,7 +55,7 @@ HERE = Path(__file__).resolve()
 
 def channel(address: str, certificates: Path | None) -> grpc.aio.Channel:
     """Open a channel, with a client's certificate or in plain text."""
-    options = (("grpc.max_receive_message_length", 64 << 20),)
+    options = (("grpc.max_receive_message_length", 64 << 20), ("grpc.service_config", json.dumps(RETRIES)))
     if certificates is None:
         return grpc.aio.insecure_channel(address, options)
     files = ((certificates / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem"))
@@ -123,6 +144,24 @@ async def _http(asked: dict[str, Any], requests: Sequence[bytes]) -> dict[str, A
     begun = time.perf_counter()
     calls = await closed_loop(call, requests, asked["seconds"], asked["under_way"])
     return {"calls": calls, "seconds": time.perf_counter() - begun}
+
+
+@contextmanager
+def watching(address: str, certificates: Path | None) -> Iterator[None]:
+    """Keep a feed of changes open meanwhile, as an exchange does."""
+    with Client(address=address, certificates=certificates) as client:
+        pages = client.watch(PurposeOfUse.TREAT)
+        next(pages)
+
+        def take() -> None:
+            with suppress(MpiError):  # the client is closed
+                for _ in pages:
+                    pass
+
+        taker = threading.Thread(target=take, daemon=True)
+        taker.start()
+        yield
+    taker.join(START_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,9 +56,11 @@ def run(
         processes.run(ready)
         return
     if supervised:
-        from mpi.server.supervisor import stop_with_supervisor
+        from mpi.server.supervisor import give_way, stop_with_supervisor
 
         stop_with_supervisor()
+        if role == "all":
+            give_way()
     lookups_only = role != "all"
     with application(settings, follows=role != "worker", writes=not lookups_only) as served:
         app.run(served, settings.listen, settings.tls, ready, lookups_only=lookups_only)

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from mpi.client.addresses import read_addresses
-from mpi.errors import ConfigInvalid, MpiError, ServiceUnavailable
+from mpi.errors import ConfigInvalid, InputRejected, MpiError, ServiceUnavailable
 from mpi.v1 import (
     admin_service_pb2_grpc,
     consent_service_pb2_grpc,
@@ -75,6 +75,7 @@ class Channel:
             )
         self._credentials = None if certificates is None else _credentials(certificates)
         self._opened: list[grpc.Channel] = []
+        self._closed = False
         self.connection = self.opened(self.addresses.target)
         self.registry: Any = registry_service_pb2_grpc.RegistryServiceStub(self.connection)  # type: ignore[no-untyped-call]
         self.locator: Any = locator_service_pb2_grpc.LocatorServiceStub(self.connection)  # type: ignore[no-untyped-call]
@@ -97,15 +98,33 @@ class Channel:
 
     def close(self) -> None:
         """Close the connections; calls under way are cancelled."""
+        self._closed = True
         for each in self._opened:
             each.close()
 
     def call(self, method: Callable[..., Any], request: Any, timeout: float | None = None) -> Any:
         """Make a call within its deadline, or the usual one; raises what its status means."""
         try:
-            return method(request, timeout=self.timeout if timeout is None else timeout)
+            return self.begun(method)(request, timeout=self.timeout if timeout is None else timeout)
         except grpc.RpcError as error:
             raise self.meant(error) from None
+
+    def begun(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """A method as it is, unless this channel was closed, of which gRPC says nothing that a caller could expect.
+
+        Raises:
+            InputRejected: when it is called on a channel that was closed.
+        """
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            try:
+                return method(*arguments, **named)
+            except ValueError:
+                if not self._closed:
+                    raise
+            raise InputRejected("the client was closed; open another one")
+
+        return call
 
     def meant(self, error: grpc.RpcError) -> MpiError:
         """The error that a status means, with a hint where nobody was reached."""

@@ -156,7 +156,8 @@ class Hedge:
         attempts: list[Any] = []
 
         def begin() -> None:
-            call = methods[len(attempts)].future(request, timeout=until - time.monotonic(), metadata=(HEDGED,))
+            begin = self._channel.begun(methods[len(attempts)].future)
+            call = begin(request, timeout=until - time.monotonic(), metadata=(HEDGED,))
             attempts.append(call)
             call.add_done_callback(done.put)
 

@@ -283,7 +283,7 @@ class Looking(Part):
         Raises:
             MpiError: the stream ended; what was yielded before was answered.
         """
-        stream = Stream(self._channel.locator.LocateStream)
+        stream = Stream(self._channel.begun(self._channel.locator.LocateStream))
         try:
             for keys in batches:
                 request = locator_pb2.LocateStreamRequest(

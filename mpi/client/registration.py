@@ -89,7 +89,7 @@ class Registering(Part):
             InputRejected: a batch is too large or its cursor too long.
             AccessDenied: the client registers nothing.
         """
-        stream = Stream(self._channel.registry.RegisterBatch)
+        stream = Stream(self._channel.begun(self._channel.registry.RegisterBatch))
         try:
             for cursor, records in batches:
                 messages = [convert.record_to_proto(record) for record in records]

@@ -45,6 +45,8 @@ class Watching(Part):
         """
 
         def opened(after: bytes) -> Any:
-            return self._channel.locator.WatchIdentities(watching.request_to_proto(purpose, after, wanted))
+            return self._channel.begun(self._channel.locator.WatchIdentities)(
+                watching.request_to_proto(purpose, after, wanted)
+            )
 
         return follow(opened, self._channel.meant, cursor, patience)

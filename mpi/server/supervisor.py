@@ -29,6 +29,8 @@ SOONEST, LATEST = 0.2, 30.0
 """Seconds before a process that died is started again: twice as long each time that it did not last."""
 LASTING_SECONDS = 10.0
 """A process that ran for so long has started well."""
+REGISTRAR_NICENESS = 5
+"""How much the registrar lets others go first, of 0 to 19."""
 _DRAIN_SECONDS = STOP_SECONDS + 10.0
 
 _log = logging.getLogger(__name__)
@@ -136,6 +138,11 @@ class Supervisor:
     def _started(self, name: str, command: Sequence[str]) -> _Child:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 (our own)
         return _Child(name, command, process)
+
+
+def give_way() -> None:
+    """Let workers have a processor first where both want it: a batch can wait for a moment, a lookup should not."""
+    os.nice(REGISTRAR_NICENESS)
 
 
 def stop_with_supervisor() -> None:

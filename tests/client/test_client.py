@@ -19,6 +19,7 @@ from mpi.errors import (
     AccessDenied,
     ConfigInvalid,
     IndexBehind,
+    InputRejected,
     Reason,
     RecordRejected,
     ServiceUnavailable,
@@ -27,6 +28,8 @@ from mpi.errors import (
 from mpi.server.certs import issue_dev_certificates
 from mpi.wire.convert import revision_to_token
 from tests.server.running import FACILITY, MemoryIndex, certificates, encoded, running, server_tls
+
+NOBODY = LocalIdToken(bytes(32))
 
 
 @pytest.fixture(scope="module")
@@ -322,3 +325,24 @@ def test_importing_the_package_is_light():
         "assert not {'mpi.server.app', 'uvloop', 'numpy', 'sqlalchemy', 'lmdb'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", check], check=True)
+
+
+def test_a_closed_client_says_so(index):
+    """Every kind of call, a stream that was under way among them, ends with an error of ours."""
+    with running(index.application()) as address:
+        client = Client(address=address)
+        client.locate(NOBODY, PurposeOfUse.TREAT)
+        pages = client.watch(PurposeOfUse.TREAT)
+        answers = client.locate_many(iter([NOBODY] * 5000), PurposeOfUse.TREAT)
+        next(answers)
+        client.close()
+        for use in (
+            lambda: client.locate(NOBODY, PurposeOfUse.TREAT),
+            lambda: client.batch_locate([NOBODY], PurposeOfUse.TREAT),
+            lambda: list(answers),
+            lambda: next(pages),
+            lambda: client.register(encoded(1)),
+            lambda: list(client.register_batches([(b"1", [encoded(1)])])),
+        ):
+            with pytest.raises(InputRejected, match="closed"):
+                use()

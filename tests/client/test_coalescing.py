@@ -114,6 +114,25 @@ def test_any_number_of_keys(at, certs):
         list(client.locate_many(keys(), TREAT))
 
 
+def test_many_keys_outlive_a_server_that_goes_away(certs):
+    """The stream is opened again and goes on with what has no answer; each key is answered once, in its order."""
+    keys = [LocalIdToken(number.to_bytes(32, "big")) for number in range(2600)]
+    index = MemoryIndex()
+    with running(index.application(), server_tls(certs)) as address:
+        client = Client(address=address, certificates=certs / "exchange-cdes")
+        answers = client.locate_many(iter(keys), TREAT)
+        found = [next(answers) for _ in range(700)]
+    again = MemoryIndex()
+    with client, running(again.application(), server_tls(certs), address):
+        found += answers
+        assert found == [(key, ()) for key in keys]
+        assert again.accesses
+    with Client(address=address, certificates=certs / "exchange-cdes", timeout=2) as client:
+        answers = client.locate_many(iter(keys), TREAT)
+        with pytest.raises(ServiceUnavailable):
+            next(answers)
+
+
 def test_nothing_is_lost_or_mixed_up():
     """Under any interleaving each question has its own answer, calls hold no more than they may, and none is left."""
     sizes, under_way, most_under_way, lock = [], 0, 0, threading.Lock()

@@ -87,6 +87,9 @@ def test_workers_answer_and_the_registrar_writes(tmp_path: Path) -> None:
                 health.Check(health_pb2.HealthCheckRequest(service="mpi.v1.RegistryService"), timeout=20)
         before = children(supervisor.pid)
         assert len(before) == WORKERS + 1
+        niceness = sorted(os.getpriority(os.PRIO_PROCESS, each) for each in before)
+        assert niceness == [*[os.getpriority(os.PRIO_PROCESS, 0)] * WORKERS, max(niceness)]
+        assert niceness[-1] > niceness[0], "lookups go before registrations"
         os.kill(max(before), signal.SIGKILL)
         until(lambda: max(before) not in children(supervisor.pid) and len(children(supervisor.pid)) == WORKERS + 1)
         assert found()

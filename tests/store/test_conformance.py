@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -374,6 +374,23 @@ def test_migrated_tables_are_those_that_the_program_means(store):
         assert context.get_current_revision() == schema.HEAD
         assert compare_metadata(context, schema.metadata) == []
         connection.rollback()
+
+
+def test_an_older_store_knows_when_facilities_wrote_last(opener, store):
+    """What was registered before that was noted counts as what its log says of it."""
+    with store._engine.begin() as connection:
+        connection.execute(text("DROP TABLE facility"))
+        connection.execute(text("UPDATE alembic_version SET version_num = 'v0003'"))
+        january = {day: datetime(2026, 1, day, tzinfo=UTC).replace(tzinfo=None) for day in range(1, 5)}
+        rows = [(1, "10661", 1), (2, "HL001", 2), (3, "10661", 3), (4, "", 4)]
+        causes = [
+            {"id": n, "actor": "a", "rules_digest": "", "request": "", "facility": f, "at": january[day]}
+            for n, f, day in rows
+        ]
+        connection.execute(schema.cause.insert(), causes)
+    with closing(opener()) as migrated, migrated.reading() as reading:
+        found = {each.facility: each.at for each in reading.last_registrations()}
+    assert found == {"10661": datetime(2026, 1, 3, tzinfo=UTC), "HL001": datetime(2026, 1, 2, tzinfo=UTC)}
 
 
 def test_a_newer_store_is_refused(opener, store):
