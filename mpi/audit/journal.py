@@ -20,8 +20,14 @@ from mpi.errors import ServiceUnavailable
 
 MOST_WAITING = 4096
 """Entries that may wait for the disk; more, and calls are refused."""
+CLOSE_SECONDS = 0.001
+"""Entries that follow each other so closely, most of the time, share groups: one write, one signature and one change of
+threads. Entries that come now and then are written at once; so are those of a caller alone, however fast it is."""
+COMPANY = 1 / 8
+"""Share of entries, of late, that came while others waited or were being written, from which on there are several
+callers."""
 PAUSE_SECONDS = 0.001
-"""Entries that follow each other within this time share a group: one write, one signature and one change of threads."""
+"""A group to which nothing was added for so long is written."""
 GATHER_SECONDS = 0.004
 """No entry waits longer than this for those after it."""
 LOST_SECONDS = 0.1
@@ -52,7 +58,8 @@ class Journal:
         self._wake = threading.Condition()
         self._waiting: deque[tuple[Access, asyncio.Future[None]]] = deque()
         self._gathering = False
-        self._crowded = False
+        self._writing = False
+        self._came, self._gap, self._company = 0.0, 1.0, 0.0
         self._until = 0.0
         self._refused = 0
         self._broken = False
@@ -110,15 +117,24 @@ class Journal:
             if self._broken or self._stopping or len(self._waiting) >= MOST_WAITING:
                 self._refused += 1
                 raise ServiceUnavailable(_REFUSED)
+            now = time.monotonic()
+            self._note_pace(now)
             self._waiting.append((access, written))
             if self._gathering:
                 return written
-            if not self._crowded:
-                self._wake.notify()  # a caller alone waits for nobody
+            if self._gap > CLOSE_SECONDS or self._company < COMPANY:
+                self._wake.notify()
                 return written
-            self._gathering, self._until = True, time.monotonic() + GATHER_SECONDS
+            self._gathering, self._until = True, now + GATHER_SECONDS
         loop.call_later(PAUSE_SECONDS, self._gather, loop, len(self._waiting))
         return written
+
+    def _note_pace(self, now: float) -> None:
+        """Note how closely an entry follows the last one, and whether it is alone; the last eight or so count."""
+        gap, alone = min(now - self._came, 1.0), not (self._waiting or self._writing)
+        self._gap += (gap - self._gap) / 8
+        self._company += ((not alone) - self._company) / 8
+        self._came = now
 
     def _gather(self, loop: asyncio.AbstractEventLoop, seen: int) -> None:
         """Hand the group over unless it still grows."""
@@ -133,6 +149,7 @@ class Journal:
     def _run(self) -> None:
         while True:
             with self._wake:
+                self._writing = False
                 while (self._gathering or not self._waiting) and not self._broken and not self._stopping:
                     self._wake.wait(LOST_SECONDS)
                     if self._gathering and time.monotonic() > self._until + LOST_SECONDS:
@@ -141,7 +158,7 @@ class Journal:
                     self._wake.wait(self._retry)
                 group = list(self._waiting)
                 self._waiting.clear()
-                self._crowded = len(group) > 1
+                self._writing = True
                 if self._stopping and not group:
                     return
             self._take(group)

@@ -225,7 +225,7 @@ def test_a_caller_alone_waits_for_nobody(journal, monkeypatch):
         await asyncio.gather(*(journal.write(access(number)) for number in range(20)))
 
     async def alone() -> None:
-        for number in range(3):
+        for number in range(30):
             await journal.write(access(number))
         with monkeypatch.context() as patched:
             patched.setattr(journal_module, "PAUSE_SECONDS", 3600.0)
