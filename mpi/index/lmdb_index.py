@@ -77,6 +77,9 @@ TokenKey = IdentifierToken | LocalIdToken
 LOOK_SECONDS = 0.02
 """How often readers look whether another index has taken this one's place."""
 
+DEAD_SECONDS = 60.0
+"""How often whoever writes looks for processes that died while they read: LMDB keeps every page that was there then."""
+
 FORMAT = b"2"
 """Format of the rows; an index of another one is rebuilt."""
 
@@ -197,6 +200,7 @@ class Index:
         self._gate = _Gate()
         self._looked = time.monotonic()
         self._open()
+        self._cleared = self._looked
 
     def close(self) -> None:
         """Close the files."""
@@ -236,6 +240,7 @@ class Index:
     def _open(self) -> None:
         try:
             env = lmdb.open(str(self.folder), map_size=self._map_bytes, max_dbs=len(TABLES), max_readers=512)
+            env.reader_check()
             tables = {name: env.open_db(name.encode(), **_MANY.get(name, {})) for name in TABLES}  # type: ignore[arg-type]
             file = (self.folder / _DATA).stat().st_ino
             _check_format(env, tables["state"])
@@ -269,6 +274,9 @@ class Index:
     def begin(self, *, write: bool) -> Any:
         """Begin a transaction of LMDB; whoever ends it calls `end` then."""
         self._follow(at_once=write)
+        if write and time.monotonic() - self._cleared > DEAD_SECONDS:
+            self._cleared = time.monotonic()
+            self._env.reader_check()
         while True:
             self._gate.enter()
             try:

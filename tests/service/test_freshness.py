@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from mpi.domain.changes import Cause
 from mpi.domain.consent import Asking
@@ -180,3 +181,19 @@ def test_a_commit_that_was_not_carried_over_is_not_lost(at, monkeypatch):
     assert at.known() == {"10661": BEGIN, "HL001": BEGIN + timedelta(seconds=5)}
     with at.parts.store.transaction(Cause(ACTOR, "")) as transaction:
         assert [each.turn for each in transaction.last_registrations()] == [1, 2]
+
+
+def test_lookups_ask_the_database_nothing(at):
+    """Neither for whom is found nor for when facilities registered; nor do they write to the index."""
+    (outcome,) = at.register("10661")
+    keys = [EnterpriseId(outcome.eid), EnterpriseId("0" * 8 + "-0000-0000-0000-" + "0" * 12)] * 100
+    asked: list[str] = []
+    listener = (at.parts.store._engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
+    before = at.parts.index._env.info()["last_txnid"]
+    event.listen(*listener)
+    found = at.disclosure.locate_all(keys, Asking("urn:mpi:exchange:cdes", "", PurposeOfUse.TREAT))
+    event.remove(*listener)
+    assert len(found.answers) == 200
+    assert [len(each) for each in found.answers[:2]] == [1, 0]
+    assert asked == []
+    assert at.parts.index._env.info()["last_txnid"] == before

@@ -70,6 +70,35 @@ def edited(index: Index, table: str, row: tuple[bytes, bytes], instead: tuple[by
             writer._transaction.put(*instead, db=writer._tables[table])
 
 
+HOLDS = """
+import sys, time
+from pathlib import Path
+from mpi.index.lmdb_index import Index
+from tests.building import AT_REST
+index = Index(Path(sys.argv[1]), AT_REST)
+with index.reading() if sys.argv[2] == "reads" else index.writing() as held:
+    held.revision()
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("what", ["reads", "writes"])
+def test_a_process_that_died_holds_nothing(filled, monkeypatch, what):
+    """Neither the lock of whoever writes, nor the pages as they were when it began to read, which nobody could free."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(filled.index.folder), what], stdout=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.kill()
+    held = [line for line in filled.index._env.readers().splitlines() if str(process.pid) in line]
+    assert len(held) == (what == "reads")
+    monkeypatch.setattr("mpi.index.lmdb_index.DEAD_SECONDS", 0.0)
+    catch_up(filled.index, filled.store)
+    filled.index.cover()
+    assert str(process.pid) not in filled.index._env.readers()
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_any_single_difference_is_found(filled, table):
     """A row missing, a bit flipped in each part of one, and a row too many: all of them, in every table."""
