@@ -28,24 +28,10 @@ import uvloop
 from register import START_SECONDS, processor_seconds
 
 from mpi.client import Client
+from mpi.client.channel import SERVICE_CONFIG
 from mpi.domain.purpose import PurposeOfUse
 from mpi.errors import MpiError
 
-RETRIES = {
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-"""As every client should have it: a connection that runs into its limit of calls under way has some of them refused."""
 LOCATE = "/mpi.v1.LocatorService/Locate"
 UNDER_WAY = 64
 """Calls that a generator keeps under way in a closed loop."""
@@ -55,7 +41,7 @@ HERE = Path(__file__).resolve()
 
 def channel(address: str, certificates: Path | None) -> grpc.aio.Channel:
     """Open a channel, with a client's certificate or in plain text."""
-    options = (("grpc.max_receive_message_length", 64 << 20), ("grpc.service_config", json.dumps(RETRIES)))
+    options = (("grpc.max_receive_message_length", 64 << 20), ("grpc.service_config", SERVICE_CONFIG))
     if certificates is None:
         return grpc.aio.insecure_channel(address, options)
     files = ((certificates / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem"))

@@ -23,7 +23,7 @@ from mpi.v1 import (
 )
 from mpi.wire.status import from_wire
 
-_SERVICE_CONFIG = json.dumps(
+SERVICE_CONFIG = json.dumps(
     {
         # Calls go to all servers that can be reached, in turn; one that comes back is used again.
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -43,8 +43,9 @@ _SERVICE_CONFIG = json.dumps(
         ],
     }
 )
+"""What every client should have: a connection that runs into its limit of calls under way has some of them refused."""
 _OPTIONS = (
-    ("grpc.service_config", _SERVICE_CONFIG),
+    ("grpc.service_config", SERVICE_CONFIG),
     # A thousand persons with all their locations can pass gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.keepalive_time_ms", 30_000),

@@ -22,3 +22,13 @@ def test_lookups_beside_other_ways(tmp_path: Path) -> None:
         spread = size["latency"][when]
         assert 0 < spread["p50"] <= spread["p99"] <= spread["p99.9"]
     assert size["workers"]["ratio"] > 0
+
+
+def test_lookups_in_indexes_that_grow(tmp_path: Path) -> None:
+    """Both indexes hold whom they should, and the larger one is larger."""
+    figures = figures_of("lookup_sizes.py", tmp_path)
+    (size,) = figures["sizes"]
+    assert size["identities"] > size["against"]
+    assert size["index_bytes"] > 400 * size["identities"]
+    for row in (size["unary"], size["batch"]):
+        assert row["ratio"] == pytest.approx(row["reference"]["microseconds"] / row["ours"]["microseconds"])
