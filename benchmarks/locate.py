@@ -54,6 +54,7 @@ from mpi.wire import convert
 BATCH_LOCATE = "/mpi.v1.LocatorService/BatchLocate"
 REGISTER = "/mpi.v1.RegistryService/RegisterBatch"
 KEYS = 20_000
+QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 HERE = Path(__file__).resolve()
 
 
@@ -118,17 +119,16 @@ def interleaved(ours: Callable[[], dict[str, Any]], theirs: Callable[[], dict[st
 
 
 def median(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Median of each figure."""
-    return {key: statistics.median(run[key] for run in runs) for key in ("per_second", "microseconds")}
+    """Median of each figure, and of the quantiles of the latencies where every run knows them."""
+    figures = [{**run, **(quantiles(run["latencies"]) if run["latencies"] else {})} for run in runs]
+    known = [key for key in ("per_second", "microseconds", *QUANTILES) if all(key in each for each in figures)]
+    return {key: statistics.median(each[key] for each in figures) for key in known}
 
 
 def quantiles(latencies: Sequence[float]) -> dict[str, float]:
     """Milliseconds that half, 99 % and 99.9 % of the calls did not exceed."""
     ordered = sorted(latencies)
-    return {
-        f"p{100 * share:g}": 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-        for share in (0.5, 0.99, 0.999)
-    }
+    return {name: 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] for name, share in QUANTILES.items()}
 
 
 @contextmanager
@@ -259,17 +259,30 @@ def with_workers(made: Prepared, folder: Path, runs: int, seconds: float) -> dic
     with workers(folder / "data", tls, 1) as (address, registrar, pid), watching(address, exchange):
         target = Target("one worker", address, (pid,), one, LOCATE, exchange)
         rate = loaded(target, seconds)["per_second"] / 2
-        idle = loaded(target, 2 * seconds, rate)["latencies"]
-        with registering(registrar, certs / f"facility-{facility}", made.newcomers):
-            busy = loaded(target, 2 * seconds, rate)["latencies"]
-    figures["latency"] = {"rate": rate, "idle": quantiles(idle), "registering": quantiles(busy)}
-    figures["latencies"] = {
-        name: sorted(each)[:: max(1, len(each) // 500)] for name, each in (("idle", idle), ("registering", busy))
-    }
+        idle, busy = list[dict[str, Any]](), list[dict[str, Any]]()
+        for _ in range(runs):
+            idle.append(loaded(target, 2 * seconds, rate))
+            with registering(registrar, certs / f"facility-{facility}", made.newcomers):
+                busy.append(loaded(target, 2 * seconds, rate))
+    figures["latency"] = {"rate": rate, "idle": median(idle), "registering": median(busy)}
+    pairs = [
+        (quantiles(one["latencies"]), quantiles(other["latencies"])) for one, other in zip(idle, busy, strict=True)
+    ]
+    figures["latency"]["ratio"] = statistics.median(other["p99"] / one["p99"] for one, other in pairs)
+    figures["latencies"] = {name: _some(runs_of) for name, runs_of in (("idle", idle), ("registering", busy))}
     for when in ("idle", "registering"):
-        spread = ", ".join(f"{name} {each:.1f} ms" for name, each in figures["latency"][when].items())
+        spread = ", ".join(f"{name} {figures['latency'][when][name]:.1f} ms" for name in QUANTILES)
         print(f"  at {rate:,.0f}/s, {when}: {spread}", flush=True)
+    spent = figures["latency"]["idle"]["microseconds"]
+    print(f"  processor time a lookup at that rate, idle                {spent:.0f} us", flush=True)
+    print(f"  p99, registering : idle                                   {figures['latency']['ratio']:.2f}", flush=True)
     return figures
+
+
+def _some(runs: Sequence[dict[str, Any]]) -> list[float]:
+    """Some hundred latencies of all runs, in order, to draw."""
+    every = sorted(each for run in runs for each in run["latencies"])
+    return every[:: max(1, len(every) // 500)]
 
 
 @contextmanager
@@ -324,6 +337,9 @@ def show(what: str, row: dict[str, Any]) -> None:
         f"{other['microseconds']:>8.1f} us = {row['ratio']:.2f}",
         flush=True,
     )
+    for name, side in (("ours", ours), ("beside it", other)):
+        if "p99" in side:
+            print(f"    {name}: " + ", ".join(f"{each} {side[each]:.1f} ms" for each in QUANTILES), flush=True)
 
 
 def plot(path: Path, figures: dict[str, Any]) -> None:

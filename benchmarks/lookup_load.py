@@ -48,20 +48,23 @@ def channel(address: str, certificates: Path | None) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*files), options)
 
 
-async def closed_loop(call: Callable[[bytes], Any], requests: Sequence[bytes], seconds: float, calls: int) -> int:
-    """Keep so many calls under way for so long; gives how many were answered."""
-    done, end = 0, time.perf_counter() + seconds
+async def closed_loop(
+    call: Callable[[bytes], Any], requests: Sequence[bytes], seconds: float, calls: int
+) -> list[float]:
+    """Keep so many calls under way for so long; gives their latencies in seconds."""
+    found: list[float] = []
+    end = time.perf_counter() + seconds
 
     async def loop(turn: int) -> None:
-        nonlocal done
-        at = turn * len(requests) // calls
-        while time.perf_counter() < end:
+        at, begun = turn * len(requests) // calls, time.perf_counter()
+        while begun < end:
             await call(requests[at % len(requests)])
-            at += 1
-            done += 1
+            at, since = at + 1, begun
+            begun = time.perf_counter()
+            found.append(begun - since)
 
     await asyncio.gather(*(loop(turn) for turn in range(calls)))
-    return done
+    return found
 
 
 async def open_loop(
@@ -103,8 +106,8 @@ async def generate(asked: dict[str, Any]) -> dict[str, Any]:
             latencies = await open_loop(call, requests, asked["seconds"], asked["rate"])
             return {"calls": len(latencies), "latencies": latencies}
         begun = time.perf_counter()
-        calls = await closed_loop(call, requests, asked["seconds"], asked["under_way"])
-        return {"calls": calls, "seconds": time.perf_counter() - begun}
+        latencies = await closed_loop(call, requests, asked["seconds"], asked["under_way"])
+        return {"calls": len(latencies), "seconds": time.perf_counter() - begun, "latencies": latencies}
 
 
 async def _http(asked: dict[str, Any], requests: Sequence[bytes]) -> dict[str, Any]:
@@ -128,8 +131,8 @@ async def _http(asked: dict[str, Any], requests: Sequence[bytes]) -> dict[str, A
     print(json.dumps("ready"), flush=True)
     sys.stdin.readline()
     begun = time.perf_counter()
-    calls = await closed_loop(call, requests, asked["seconds"], asked["under_way"])
-    return {"calls": calls, "seconds": time.perf_counter() - begun}
+    latencies = await closed_loop(call, requests, asked["seconds"], asked["under_way"])
+    return {"calls": len(latencies), "seconds": time.perf_counter() - begun, "latencies": latencies}
 
 
 @contextmanager

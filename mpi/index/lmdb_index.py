@@ -618,7 +618,7 @@ class IndexReader:
 
     def _nobody(self) -> bytes:
         eid = self._sealer.record_value.open_eid(bytes(BLOCK))
-        key = self._sealer.name("identities", eid_bytes(eid))
+        (key,) = self._sealer.names("identities", [eid_bytes(eid)])
         self._transaction.get(key, db=self._tables["identities"])
         return self._sealer.open(_NOBODY, _nobody_of(self._sealer))
 
