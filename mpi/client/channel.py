@@ -43,7 +43,7 @@ SERVICE_CONFIG = json.dumps(
         ],
     }
 )
-"""What every client should have: a connection that runs into its limit of calls under way has some of them refused."""
+"""How calls are spread over servers, and which are repeated: what a client in any language does well to have."""
 _OPTIONS = (
     ("grpc.service_config", SERVICE_CONFIG),
     # A thousand persons with all their locations can pass gRPC's default of 4 MiB.

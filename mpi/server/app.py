@@ -75,6 +75,9 @@ CALLS_OF_ONE_CONNECTION = 256
 
 _OPTIONS = (
     ("grpc.max_concurrent_streams", CALLS_OF_ONE_CONNECTION),
+    # Else gRPC counts calls that were answered until it has cleared them away, and refuses calls of a busy client that
+    # keeps to the limit. Calls that are opened only to be cancelled are few in memory all the same.
+    ("grpc.http.overload_protection", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # Finds peers that vanished behind a firewall; clients may ping every 20 s without being cut off for it.
     ("grpc.keepalive_time_ms", 60_000),

@@ -426,6 +426,47 @@ def test_requests_that_never_come_take_nobodys_place(program):
         served(client)
 
 
+def test_a_burst_on_one_connection_waits_and_is_served(program):
+    """More calls than a connection may have under way: none is refused, though nothing repeats them."""
+    _, address = program
+    request = locator_pb2.LocateRequest(
+        key=locator_pb2.LocateKey(local_id_token=bytes(32)), purpose=locator_pb2.PURPOSE_OF_USE_TREAT
+    )
+
+    async def burst() -> None:
+        async with grpc.aio.insecure_channel(address, (("grpc.enable_retries", 0),)) as channel:
+            call = channel.unary_unary("/mpi.v1.LocatorService/Locate")
+
+            async def caller() -> None:
+                for _ in range(10):
+                    await call(request.SerializeToString())
+
+            await asyncio.gather(*(caller() for _ in range(600)))
+
+    asyncio.run(burst())
+
+
+def test_calls_that_are_given_up_at_once_hold_nobody_up(program):
+    """Thousands of calls opened and cancelled: the server serves others, in bounded memory."""
+    process, address = program
+
+    async def give_up() -> None:
+        async with grpc.aio.insecure_channel(address) as channel:
+            call = channel.unary_unary("/mpi.v1.LocatorService/Locate")
+            for _ in range(200):
+                calls = [call(b"") for _ in range(100)]
+                await asyncio.sleep(0.002)
+                for each in calls:
+                    each.cancel()
+
+    with Client(address=address) as client:
+        served(client)
+        before = resident(process)
+        asyncio.run(give_up())
+        served(client)
+        assert resident(process) - before < 256 * MEGABYTE
+
+
 def test_one_client_cannot_keep_all_others_waiting(monkeypatch, certs):
     """Beyond its share of calls under way a client is refused, and told when to come again; another one is served."""
     monkeypatch.setattr(edge, "CALLS_OF_ONE", 2)
