@@ -29,7 +29,7 @@ SOONEST, LATEST = 0.2, 30.0
 """Seconds before a process that died is started again: twice as long each time that it did not last."""
 LASTING_SECONDS = 10.0
 """A process that ran for so long has started well."""
-REGISTRAR_NICENESS = 5
+REGISTRAR_NICENESS = 10
 """How much the registrar lets others go first, of 0 to 19."""
 _DRAIN_SECONDS = STOP_SECONDS + 10.0
 
