@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,9 @@ RETRY_SECONDS = 0.5
 
 _REFUSED = "the audit journal cannot be written, so nothing is answered; try again later"
 
+_Put = tuple[Sequence[Access], "asyncio.Future[None]"]
+"""Entries that came together, and what is done when they are on disk."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +60,8 @@ class Journal:
         self._keys = keys
         self._retry = retry
         self._wake = threading.Condition()
-        self._waiting: deque[tuple[Access, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Put] = deque()
+        self._waiting_entries = 0
         self._gathering = False
         self._writing = False
         self._came, self._gap, self._company = 0.0, 1.0, 0.0
@@ -95,12 +100,11 @@ class Journal:
             ServiceUnavailable: it could not be written, or too much waits already.
         """
         # Who goes away cancels the waiting alone: the entry is written all the same.
-        await self._put(access)
+        await self.put([access])
 
     def note(self, access: Access) -> None:
         """Write an entry of a call whose caller has gone, without waiting for it."""
-        with suppress(ServiceUnavailable):
-            self._put(access).add_done_callback(_seen)
+        self.put([access]).add_done_callback(_seen)
 
     def close(self) -> None:
         """Write what waits, and let the chain go."""
@@ -110,35 +114,42 @@ class Journal:
         self._thread.join()
         self._chain.close()
 
-    def _put(self, access: Access) -> asyncio.Future[None]:
+    def put(self, accesses: Sequence[Access]) -> asyncio.Future[None]:
+        """Write entries together.
+
+        Returns:
+            What is done when they are on disk, with ServiceUnavailable where they cannot be written.
+        """
         loop = asyncio.get_running_loop()
         written: asyncio.Future[None] = loop.create_future()
         with self._wake:
-            if self._broken or self._stopping or len(self._waiting) >= MOST_WAITING:
-                self._refused += 1
-                raise ServiceUnavailable(_REFUSED)
+            if self._broken or self._stopping or self._waiting_entries + len(accesses) > MOST_WAITING:
+                self._refused += len(accesses)
+                written.set_exception(ServiceUnavailable(_REFUSED))
+                return written
             now = time.monotonic()
-            self._note_pace(now)
-            self._waiting.append((access, written))
+            self._note_pace(now, len(accesses))
+            self._waiting.append((accesses, written))
+            self._waiting_entries += len(accesses)
             if self._gathering:
                 return written
             if self._gap > CLOSE_SECONDS or self._company < COMPANY:
                 self._wake.notify()
                 return written
             self._gathering, self._until = True, now + GATHER_SECONDS
-        loop.call_later(PAUSE_SECONDS, self._gather, loop, len(self._waiting))
+        loop.call_later(PAUSE_SECONDS, self._gather, loop, self._waiting_entries)
         return written
 
-    def _note_pace(self, now: float) -> None:
-        """Note how closely an entry follows the last one, and whether it is alone; the last eight or so count."""
-        gap, alone = min(now - self._came, 1.0), not (self._waiting or self._writing)
+    def _note_pace(self, now: float, count: int) -> None:
+        """Note how closely entries follow the last ones, and whether one is alone; the last eight times or so count."""
+        gap, alone = min(now - self._came, 1.0) / count, count == 1 and not (self._waiting or self._writing)
         self._gap += (gap - self._gap) / 8
         self._company += ((not alone) - self._company) / 8
         self._came = now
 
     def _gather(self, loop: asyncio.AbstractEventLoop, seen: int) -> None:
         """Hand the group over unless it still grows."""
-        waiting = len(self._waiting)
+        waiting = self._waiting_entries
         if seen < waiting < LARGE and time.monotonic() < self._until:
             loop.call_later(PAUSE_SECONDS, self._gather, loop, waiting)
             return
@@ -158,15 +169,18 @@ class Journal:
                     self._wake.wait(self._retry)
                 group = list(self._waiting)
                 self._waiting.clear()
+                self._waiting_entries = 0
                 self._writing = True
                 if self._stopping and not group:
                     return
             self._take(group)
 
-    def _take(self, group: list[tuple[Access, asyncio.Future[None]]]) -> None:
+    def _take(self, group: list[_Put]) -> None:
         error: ServiceUnavailable | None = None
         try:
-            entries = [entry for access, _ in group for entry in entries_of(access, self._keys)]
+            entries = [
+                entry for accesses, _ in group for access in accesses for entry in entries_of(access, self._keys)
+            ]
             # Refusals are noted with the next entry; what is refused meanwhile, with the one after it.
             refused = self._refused
             if self._broken or (refused and group):
@@ -185,7 +199,7 @@ class Journal:
                 _log.error("the audit journal cannot be written (%s): calls are refused until it can", what)
             with self._wake:
                 self._broken = True
-                self._refused += len(group)
+                self._refused += sum(len(accesses) for accesses, _ in group)
             error = ServiceUnavailable(_REFUSED)
         _settle(group, error)
 
@@ -219,7 +233,7 @@ def _seen(written: asyncio.Future[None]) -> None:
         written.exception()
 
 
-def _settle(group: list[tuple[Access, asyncio.Future[None]]], error: ServiceUnavailable | None) -> None:
+def _settle(group: list[_Put], error: ServiceUnavailable | None) -> None:
     for loop in {written.get_loop() for _, written in group}:
         mine = [written for _, written in group if written.get_loop() is loop]
         with suppress(RuntimeError):  # the loop has ended, and its callers with it

@@ -6,8 +6,9 @@ line of code of its own. Answers to lookups are written already when they come h
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from functools import cache
 from typing import Any, Protocol
@@ -37,6 +38,9 @@ class Journal(Protocol):
 
     async def write(self, access: Access) -> None:
         """Write an entry, which is on disk when this returns; raises ServiceUnavailable."""
+
+    def put(self, accesses: Sequence[Access]) -> asyncio.Future[None]:
+        """Write entries together; it is done when they are on disk, with ServiceUnavailable where they cannot be."""
 
     def note(self, access: Access) -> None:
         """Write an entry without waiting for it."""

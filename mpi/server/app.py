@@ -13,11 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import grpc
-import grpc.aio
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from mpi.config import Limits, TlsFiles
 from mpi.domain.access import ClientRule
@@ -25,6 +23,7 @@ from mpi.errors import ConfigInvalid
 from mpi.server.accounts import Journal
 from mpi.server.admin import AdminServicer, Clients
 from mpi.server.edge import Admission, Edge
+from mpi.server.http2.listener import Server
 from mpi.server.limits import Guard
 from mpi.server.servicers import (
     Consents,
@@ -42,7 +41,7 @@ from mpi.server.servicers import (
 )
 from mpi.server.stewards import Learning, Questions, QuestionServicer, Review, Stewardship, StewardshipServicer
 from mpi.server.tls import Revocation
-from mpi.server.tls import credentials as server_credentials
+from mpi.server.tls import context as tls_context
 from mpi.server.watches import Watches, Watching
 from mpi.v1 import (
     admin_service_pb2,
@@ -61,7 +60,6 @@ from mpi.v1 import (
     stewardship_service_pb2_grpc,
 )
 
-MAX_MESSAGE_BYTES = 4 << 20
 MATCH_THREADS = 2
 STOP_SECONDS = 5.0
 """How long calls under way may go on after the server was told to stop."""
@@ -70,21 +68,6 @@ SWITCH_SECONDS = 0.0005
 """How long the busy event loop may keep other threads waiting. The audit journal's thread works for a moment between
 two waits for the disk, and answers wait for it: Python's default of 5 ms would be longer than both."""
 
-CALLS_OF_ONE_CONNECTION = 256
-"""Calls that a connection may have under way, finished or not; its next ones wait at the client."""
-
-_OPTIONS = (
-    ("grpc.max_concurrent_streams", CALLS_OF_ONE_CONNECTION),
-    # Else gRPC counts calls that were answered until it has cleared them away, and refuses calls of a busy client that
-    # keeps to the limit. Calls that are opened only to be cancelled are few in memory all the same.
-    ("grpc.http.overload_protection", 0),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # Finds peers that vanished behind a firewall; clients may ping every 20 s without being cut off for it.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
-)
 _LOCATOR = locator_service_pb2.DESCRIPTOR.services_by_name["LocatorService"].full_name
 _OTHERS = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
@@ -165,27 +148,23 @@ async def serve(
         ConfigInvalid: the address cannot be used, is not loopback without TLS, or a TLS file is unusable.
     """
     host = host_of(listen)
-    credentials = server_credentials(tls) if tls else None
-    if credentials is None:
+    context = tls_context(tls) if tls else None
+    if context is None:
         _check_loopback(host)
     revoked = Revocation(tls.revoked) if tls and tls.revoked else None
-    admission = Admission(insecure=credentials is None, rule_of=application.rule_of, revoked=revoked)
+    admission = Admission(insecure=context is None, rule_of=application.rule_of, revoked=revoked)
     in_force = application.rules_digest, application.key_epochs
     edge = Edge(admission, application.journal, *in_force, application.pseudonyms.inward)
-    # Two servers on one port would split the callers between two indexes; the second must fail instead. Workers are
-    # started on one on purpose.
-    options = (*_OPTIONS, ("grpc.so_reuseport", int(lookups_only)))
-    server = grpc.aio.server(options=options)
-    guarded = edge.before(server)
+    server = Server()
     writer = Writer()
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
     watches = Watches(application.watching)
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
     for_stewards = application.stewardship, application.review, application.learning
     use_cases = application.locator, application.history, application.matcher, application.pseudonyms
-    locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(  # type: ignore[no-untyped-call]
-        LocatorServicer(*use_cases, watches, application.guard, writer, pool), guarded
-    )
+    locator = LocatorServicer(*use_cases, watches, application.guard, writer, pool)
+    guarded = edge.before(server, locator.together())
+    locator_service_pb2_grpc.add_LocatorServiceServicer_to_server(locator, guarded)  # type: ignore[no-untyped-call]
     if not lookups_only:
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(  # type: ignore[no-untyped-call]
             RegistryServicer(application.registry, writer), guarded
@@ -207,13 +186,18 @@ async def serve(
         )
     services = (_LOCATOR,) if lookups_only else (_LOCATOR, *_OTHERS)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    described = reflection.aio.ReflectionServicer(  # type: ignore[attr-defined]
+        (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    )
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(described, server)
     try:
-        address = f"{host}:{_bind(server, listen, credentials)}"
-        await server.start()
+        # Two servers on one port would split the callers between two indexes; the second must fail instead. Workers
+        # are started on one on purpose.
+        port = await server.start(host, int(listen.rpartition(":")[2]), context, shared_port=lookups_only)
+        address = f"{host}:{port}"
         for service in services:
             await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
-        if credentials is None:
+        if context is None:
             _log.warning("INSECURE: plain text on %s, and every caller on this machine may do everything", address)
         else:
             _log.info("serving on %s with mutual TLS", address)
@@ -246,15 +230,6 @@ def _check_loopback(host: str) -> None:
         loopback = False
     if not loopback:
         raise ConfigInvalid("listen", "without TLS only loopback addresses are served: 127.0.0.1, [::1] or localhost")
-
-
-def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> int:
-    try:
-        if credentials is None:
-            return server.add_insecure_port(listen)
-        return server.add_secure_port(listen, credentials)
-    except RuntimeError:
-        raise ConfigInvalid("listen", f"{listen} cannot be bound; is another server there?") from None
 
 
 def _stop_event() -> asyncio.Event:

@@ -8,25 +8,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import grpc
-import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from mpi.domain.access import INSECURE_CALLER, Caller, ClientRule, Role, client_named
+from mpi.domain.accounting import Access
 from mpi.errors import AccessDenied, InputRejected, RateLimited, Reason, ServiceUnavailable
 from mpi.server.accounts import ACCOUNT, Account, Journal
-from mpi.server.tls import Revocation
+from mpi.server.http2.call import Call, CallEnded
+from mpi.server.http2.listener import Server
+from mpi.server.tls import Peer, Revocation
 from mpi.wire.answers import Answer
 from mpi.wire.status import to_wire
 
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Context = Call
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Parse = Callable[[bytes], Message]
 
@@ -56,13 +58,13 @@ CALLER: ContextVar[Caller] = ContextVar("mpi_caller")
 
 
 @lru_cache(maxsize=4096)
-def caller_named(uris: tuple[bytes, ...]) -> Caller:
+def caller_named(uris: tuple[str, ...]) -> Caller:
     """Find the client among the URIs of a certificate's subject alternative name.
 
     Raises:
         AccessDenied: CLIENT_UNKNOWN: none of them names a client of the index, or more than one does.
     """
-    found = [caller for uri in uris if (caller := client_named(uri.decode("ascii", "replace")))]
+    found = [caller for uri in uris if (caller := client_named(uri))]
     if len(found) == 1:
         return found[0]
     raise AccessDenied(Reason.CLIENT_UNKNOWN, "the certificate does not name one client of this index")
@@ -82,16 +84,16 @@ class Admission:
         self._rule_of = rule_of
         self._revoked = revoked
 
-    def caller(self, authentication: Mapping[str, Iterable[bytes]]) -> Caller:
-        """Name the client that gRPC authenticated.
+    def caller(self, peer: Peer) -> Caller:
+        """Name the client at the other end.
 
         Raises:
             AccessDenied: CLIENT_UNKNOWN: no client is named, its certificate was revoked, or it is suspended.
         """
         if self._insecure:
             return Caller(INSECURE_CALLER, Role.INSECURE, "local")
-        caller = caller_named(tuple(authentication.get("peer_uri", ())))
-        if self._revoked is not None and self._revoked.holds(next(iter(authentication.get("x509_pem_cert", ())), b"")):
+        caller = caller_named(peer.uris)
+        if self._revoked is not None and self._revoked.holds(peer.certificate):
             raise AccessDenied(Reason.CLIENT_UNKNOWN, "the certificate was revoked")
         rule = self._rule_of(caller.urn)
         if rule.suspended:
@@ -101,6 +103,35 @@ class Admission:
             if not (rule.roles or rule.purposes is not None)
             else replace(caller, roles=rule.roles, purposes=rule.purposes)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One of several calls that are served together.
+
+    Attributes:
+        request: what is asked.
+        call: the call.
+        caller: whose it is, who may make it.
+        account: its account.
+    """
+
+    request: Any
+    call: Call
+    caller: Caller
+    account: Account
+
+
+Outcome = Answer | Exception | Callable[[], Awaitable[Answer]]
+"""What becomes of a call at once: its answer, its refusal, or what must be waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """How the calls of a method are served together: what reads one, and what serves them all."""
+
+    parse: Parse
+    serve: Callable[[Sequence[Asked]], Sequence[Outcome]]
 
 
 class Edge:
@@ -134,15 +165,17 @@ class Edge:
         for wait in self._waits:
             wait.reschedule(0)
 
-    def before(self, server: grpc.aio.Server) -> Guarded:
+    def before(self, server: Server, together: Mapping[str, Together]) -> Guarded:
         """Stand before a server: services that are added to what this gives are served behind the edge.
 
-        Handlers are wrapped once, when they are added: an interceptor of gRPC would do it at every call.
+        Args:
+            server: the server.
+            together: for methods whose calls are served together where they come together, what serves them.
         """
-        return Guarded(server, self._wrapped)
+        return Guarded(server, self._wrapped, {method: self._together(method, together[method]) for method in together})
 
     def _wrapped(self, method: str, handler: Any) -> Handler:
-        # Messages are parsed in here: where gRPC parses them, malformed bytes are an error of the server's.
+        # Messages are parsed in here, where malformed bytes are an error of the client's.
         parse, write = handler.request_deserializer, _writing(handler.response_serializer)
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
@@ -156,9 +189,62 @@ class Edge:
             self._stream(method, parse, handler.stream_stream), response_serializer=write
         )
 
+    def _together(self, method: str, together: Together) -> Callable[[list[Call]], None]:
+        """Guard calls that are answered at once where they can be: they share a look-up and a write to the journal."""
+
+        def guarded(calls: list[Call]) -> None:
+            asked = []
+            for call in calls:
+                account = self._account(method, call)
+                try:
+                    caller = self._admitted(method, call, account)
+                    assert call.request is not None  # noqa: S101 (it has come whole)
+                    asked.append(Asked(self._taken(together.parse, call.request, account), call, caller, account))
+                except Exception as error:  # noqa: BLE001 (as below)
+                    call.start(partial(self._end, call, account, error))
+            try:
+                outcomes = together.serve(asked)
+            except Exception as error:  # noqa: BLE001 (as below)
+                outcomes = [error] * len(asked)
+            ready, accesses = list[tuple[Call, Answer, Account]](), list[Access]()
+            for each, outcome in zip(asked, outcomes, strict=True):
+                if isinstance(outcome, Answer):
+                    ready.append((each.call, outcome, each.account))
+                    accesses.append(each.account.answered(outcome))
+                elif isinstance(outcome, Exception):
+                    each.call.start(partial(self._end, each.call, each.account, outcome))
+                else:
+                    each.call.start(partial(self._later, each, outcome))
+            if ready:
+                self._journal.put(accesses).add_done_callback(partial(self._leave, ready))
+
+        return guarded
+
+    def _leave(self, ready: Sequence[tuple[Call, Answer, Account]], written: asyncio.Future[None]) -> None:
+        """Send answers whose entries are on disk."""
+        error = written.exception()
+        for call, answer, account in ready:
+            if error is None:
+                call.answer(answer.content)
+            elif not call.ended:
+                call.start(partial(self._end, call, account, error))
+
+    async def _later(self, asked: Asked, work: Callable[[], Awaitable[Answer]]) -> None:
+        """Finish a call that could not be answered at once."""
+        ACCOUNT.set(asked.account)
+        CALLER.set(asked.caller)
+        try:
+            with self._place(asked.caller.urn):
+                answer = await work()
+                await self._journal.write(asked.account.answered(answer))
+            asked.call.answer(answer.content)
+        except BaseException as error:  # noqa: BLE001 (the last place that can keep a message from leaking)
+            await self._end(asked.call, asked.account, error)
+
     def _unary(self, method: str, parse: Parse, serve: Callable[[Any, Context], Awaitable[Any]]) -> Any:
         async def guarded(request: bytes, context: Context) -> Any:
             account = self._account(method, context)
+            ACCOUNT.set(account)
             try:
                 self._admit(method, context, account)
                 with self._place(account.caller):
@@ -173,6 +259,7 @@ class Edge:
     def _stream(self, method: str, parse: Parse, serve: Callable[[Any, Context], AsyncGenerator[Any, None]]) -> Any:
         async def guarded(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
             account = self._account(method, context)
+            ACCOUNT.set(account)
             answered = False
             try:
                 self._admit(method, context, account)
@@ -202,6 +289,7 @@ class Edge:
 
         async def guarded(request: bytes, context: Context) -> AsyncIterator[Any]:
             account = self._account(method, context)
+            ACCOUNT.set(account)
             try:
                 self._admit(method, context, account)
                 with self._open(account.caller), self._place(account.caller):
@@ -258,24 +346,26 @@ class Edge:
 
     def _account(self, method: str, context: Context) -> Account:
         account = Account(method.removeprefix(_OURS), *self._in_force)
-        ACCOUNT.set(account)
         context.set_trailing_metadata(((REQUEST_KEY, account.request),))
         return account
 
     def _admit(self, method: str, context: Context, account: Account) -> None:
+        CALLER.set(self._admitted(method, context, account))
+
+    def _admitted(self, method: str, context: Context, account: Account) -> Caller:
+        """Name the caller, if it may make this call."""
         self._journal.check()
-        peer = context.auth_context()
         try:
-            caller = self._admission.caller(peer)
+            caller = self._admission.caller(context.peer)
         except AccessDenied:
-            account.caller = _client(peer)
+            account.caller = _client(context.peer)
             raise
         account.caller = caller.urn
         if caller.is_outside:
             account.inward = partial(self._inward, caller.urn)
         if not caller.may_call(method):
             raise AccessDenied(Reason.ROLE_MISSING, f"the role {caller.role.value} does not allow this call")
-        CALLER.set(caller)
+        return caller
 
     def _still_admitted(self, method: str, context: Context, account: Account) -> bool:
         """Admit the client of an open stream once more: a decision about it, or a revocation, ends the stream."""
@@ -293,7 +383,7 @@ class Edge:
 
     async def _end(self, context: Context, account: Account, error: BaseException) -> None:
         """Account for what ended a call without its answer, and tell the caller."""
-        if not isinstance(error, Exception) or isinstance(error, grpc.aio.AbortError | grpc.aio.UsageError):
+        if not isinstance(error, Exception) or isinstance(error, CallEnded):
             # The caller has gone, or the server is stopping: there is nobody to wait for the entry.
             self._journal.note(account.ended("CANCELLED"))
             raise error
@@ -302,7 +392,8 @@ class Edge:
             await self._journal.write(account.ended(wire.code.name, error))
         except ServiceUnavailable as refused:
             wire = to_wire(refused)
-        await context.abort(wire.code, wire.message, (*wire.trailing_metadata, (REQUEST_KEY, account.request)))
+        context.end(wire.code, wire.message, (*wire.trailing_metadata, (REQUEST_KEY, account.request)))
+        raise CallEnded
 
 
 @contextmanager
@@ -322,17 +413,24 @@ def _counted(held: Counter[str], caller: str, most: int, what: str, wait: float)
 class Guarded:
     """Takes services for a server, as the generated functions add them, and puts their handlers behind the edge."""
 
-    def __init__(self, server: grpc.aio.Server, wrapped: Callable[[str, Any], Handler]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        wrapped: Callable[[str, Any], Handler],
+        together: Mapping[str, Callable[[list[Call]], None]],
+    ) -> None:
         self._server = server
         self._wrapped = wrapped
+        self._together = together
 
     def add_generic_rpc_handlers(self, handlers: Iterable[object]) -> None:
         """Leave these: the same methods come by name."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Put the methods of a service behind the edge."""
-        wrapped = {name: self._wrapped(f"/{service}/{name}", handler) for name, handler in handlers.items()}
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+        for name, handler in handlers.items():
+            method = f"/{service}/{name}"
+            self._server.add(method, self._wrapped(method, handler), self._together.get(method))
 
 
 def _writing(write: Callable[[Message], bytes]) -> Callable[[Message | Answer], bytes]:
@@ -340,13 +438,12 @@ def _writing(write: Callable[[Message], bytes]) -> Callable[[Message | Answer], 
     return lambda response: response.content if isinstance(response, Answer) else write(response)
 
 
-def _client(peer: Mapping[str, Iterable[bytes]]) -> str:
+def _client(peer: Peer) -> str:
     """Name the client of a call that may be refused; a certificate that names none is called by its digest.
 
     What such a certificate says of itself may be anything.
     """
     try:
-        return caller_named(tuple(peer.get("peer_uri", ()))).urn
+        return caller_named(peer.uris).urn
     except AccessDenied:
-        held = b"".join(peer.get("x509_pem_cert", ()))
-        return f"certificate:sha256:{hashlib.sha256(held).hexdigest()}"
+        return f"certificate:sha256:{hashlib.sha256(peer.certificate).hexdigest()}"

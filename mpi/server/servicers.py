@@ -33,7 +33,7 @@ from mpi.errors import (
     ServiceUnavailable,
 )
 from mpi.server.accounts import ACCOUNT, Account
-from mpi.server.edge import CALLER, Context
+from mpi.server.edge import CALLER, Asked, Context, Outcome, Together
 from mpi.server.limits import Guard
 from mpi.server.watches import Watches
 from mpi.v1 import consent_service_pb2 as consent_pb2
@@ -67,6 +67,8 @@ _PATIENT_SECONDS, _PATIENT_TIMES = 2.0, 10
 """How long a batch of a stream waits for its client's limit, at most so often; then the stream ends."""
 _EARLY_SECONDS = 0.005
 """How much too early a timer may fire, which would count as one of these times."""
+LOCATE = "/mpi.v1.LocatorService/Locate"
+_UNANSWERED = ServiceUnavailable("the call was not answered")
 _FOREIGN_RECORD = "a facility may write only its own records"
 
 Result = TypeVar("Result")
@@ -89,11 +91,11 @@ class Registry(Protocol):
 class Locator(Protocol):
     """Answers where a person's records are, within microseconds.
 
-    What the keys lead to, shown or hidden, is noted in `asking.weighed`: the audit journal knows it from there.
+    What a key leads to, shown or hidden, is noted in the `weighed` of its asking, where the audit journal finds it.
     """
 
-    def locate_all(self, keys: Sequence[LocateKey], asking: Asking) -> Lookups:
-        """Find the identities that keys belong to, as far as they may be shown."""
+    def locate_all(self, keys: Sequence[LocateKey], askings: Sequence[Asking]) -> Lookups:
+        """Find the identities that keys belong to, as far as they may be shown to who asks for each."""
 
     def locate_once(self, key: LocateKey, asking: Asking, request: str) -> Lookups:
         """Find those of one key, and use the consent up; this writes."""
@@ -318,37 +320,86 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         self._writer = writer
         self._pool = pool
 
-    async def Locate(self, request: locator_pb2.LocateRequest, context: Context) -> Answer:
-        """Find the identities that a key belongs to."""
-        begun = asyncio.get_running_loop().time()
-        asking = _asking(request.purpose)
+    def together(self) -> dict[str, Together]:
+        """How calls of Locate are served: those that came in the same moment read the index together."""
+        return {LOCATE: Together(locator_pb2.LocateRequest.FromString, self.locate_together)}
+
+    def locate_together(self, asked: Sequence[Asked]) -> list[Outcome]:
+        """Find the identities that the key of each call belongs to.
+
+        Almost all calls are answered from one snapshot of the index. What waits, writes, or reads the past is left to
+        be done by itself; so is an answer that shows nobody, which leaves a little later.
+        """
+        begun, revision = asyncio.get_running_loop().time(), self._locator.revision()
+        outcomes: list[Outcome] = []
+        places, keys, askings = list[int](), list[LocateKey](), list[Asking]()
+        for each in asked:
+            try:
+                key, asking, reason = self._wanted(each)
+                if reason or each.request.as_of or convert.revision_from_token(each.request.at_least) > revision:
+                    outcomes.append(partial(self._locate_by_itself, each, key, asking, reason, begun))
+                    continue
+            except Exception as error:  # noqa: BLE001 (one call's failure is its own)
+                outcomes.append(error)
+                continue
+            places.append(len(outcomes))
+            outcomes.append(_UNANSWERED)
+            keys.append(key)
+            askings.append(asking)
+        found = self._locator.locate_all(keys, askings)
+        for place, identities, key, asking in zip(places, found.answers, keys, askings, strict=True):
+            each = asked[place]
+            if identities is None:
+                outcomes[place] = partial(self._locate_by_itself, each, key, asking, "", begun)
+            elif isinstance(identities, RecordRejected):
+                outcomes[place] = identities
+            else:
+                outcomes[place] = self._answered(each, identities, found, begun)
+        return outcomes
+
+    def _wanted(self, asked: Asked) -> tuple[LocateKey, Asking, str]:
+        """The key, who asks why, and the reason for breaking the glass; the lookup is counted."""
+        request, caller = asked.request, asked.caller
+        asking = _asking(request.purpose, caller, asked.account)
         reason = consent.reason_from_proto(request.reason, asking.purpose)
-        self._guard.admit(CALLER.get(), 1)
-        key = self._inward(convert.key_from_proto(request.key))
+        self._guard.admit(caller, 1)
+        return self._inward(convert.key_from_proto(request.key), caller), asking, reason
+
+    async def _locate_by_itself(
+        self, asked: Asked, key: LocateKey, asking: Asking, reason: str, begun: float
+    ) -> Answer:
+        """Answer a call that waits for a revision, reads the past, or writes."""
+        request, call = asked.request, asked.call
         if request.at_least:
-            await self._reached(request.at_least, context)
+            await self._reached(request.at_least, call)
         if request.as_of:
-            if not CALLER.get().has(Role.STEWARD):
+            if not asked.caller.has(Role.STEWARD):
                 raise AccessDenied(Reason.ROLE_MISSING, "the past is shown to stewards alone")
             revision = convert.revision_from_token(request.as_of, "as_of")
             found = await asyncio.get_running_loop().run_in_executor(self._pool, self._history.locate_at, key, revision)
             # What is read of the past was not weighed.
-            ACCOUNT.get().identities |= {eid for each in _shown(found.answers) for eid in (each.eid, *each.split)}
+            asked.account.identities |= {eid for each in _shown(found.answers) for eid in (each.eid, *each.split)}
         elif reason:
-            _check_once(context)
-            work = partial(self._locator.break_glass, key, asking, reason, ACCOUNT.get().request)
+            _check_once(call)
+            work = partial(self._locator.break_glass, key, asking, reason, asked.account.request)
             found = await self._writer.run(work)
         else:
-            found = await self._located([key], asking, context)
+            found = await self._located([key], asking, call)
         (identities,) = found.answers
         if isinstance(identities, RecordRejected):
             raise identities
         assert identities is not None  # noqa: S101 (a consent that the answer needs has been used up)
-        self._guard.missed(CALLER.get(), not identities)
-        if not identities:
-            await _levelled(begun, EMPTY_SECONDS)
-        known_as = self._outward(identities)
-        return answers.locate_answer(identities, known_as, found.revision, found.registered, opened=bool(reason))
+        outcome = self._answered(asked, identities, found, begun, opened=bool(reason))
+        return outcome if isinstance(outcome, Answer) else await outcome()
+
+    def _answered(
+        self, asked: Asked, identities: Sequence[Shown], found: Lookups, begun: float, *, opened: bool = False
+    ) -> Answer | Callable[[], Awaitable[Answer]]:
+        """Write the answer of one call; one that shows nobody waits."""
+        self._guard.missed(asked.caller, not identities)
+        known_as = self._outward(identities, asked.caller)
+        answer = answers.locate_answer(identities, known_as, found.revision, found.registered, opened=opened)
+        return answer if identities else partial(_levelled, begun, EMPTY_SECONDS, answer)
 
     async def BatchLocate(self, request: locator_pb2.BatchLocateRequest, context: Context) -> Answer:
         """Answer many keys, in their order; a malformed key is answered with its own error."""
@@ -373,10 +424,13 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         self, request: locator_pb2.WatchIdentitiesRequest, context: Context
     ) -> AsyncIterator[locator_pb2.WatchIdentitiesResponse | None]:
         """Tell what the caller may learn of changes to identities, from now or from a cursor on."""
-        consent.check_unbroken(_asking(request.purpose).purpose)
+
+        def asking() -> Asking:
+            return _asking(request.purpose, CALLER.get(), ACCOUNT.get())
+
+        consent.check_unbroken(asking().purpose)
         wanted = watching.wanted_from_proto(request)
         self._guard.admit(CALLER.get(), 1)
-        asking = partial(_asking, request.purpose)
         async with aclosing(self._watches.feed(CALLER.get(), asking, wanted, request.cursor)) as pages:
             async for page in pages:
                 yield page
@@ -385,7 +439,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
     async def Match(self, request: locator_pb2.MatchRequest, context: Context) -> locator_pb2.MatchResponse:
         """Weigh demographics against the index without storing anything."""
         begun = asyncio.get_running_loop().time()
-        asking = _asking(request.purpose)
+        asking = _asking(request.purpose, CALLER.get(), ACCOUNT.get())
         consent.check_unbroken(asking.purpose)
         limit = convert.limit_from_proto(request.limit)
         if not request.HasField("demographics"):
@@ -399,7 +453,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         caller = CALLER.get()
         self._guard.missed(caller, not candidates)
         if not candidates:
-            await _levelled(begun, EMPTY_MATCH_SECONDS)
+            await _levelled(begun, EMPTY_MATCH_SECONDS, None)
         if caller.is_outside:
             outward = partial(self._pseudonyms.outward, caller.urn)
             candidates = [replace(candidate, eid=outward(candidate.eid)) for candidate in candidates]
@@ -414,7 +468,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
     ) -> Answer:
         """Answer a batch."""
         begun = asyncio.get_running_loop().time()
-        asking = _asking(request.purpose)
+        asking = _asking(request.purpose, CALLER.get(), ACCOUNT.get())
         consent.check_unbroken(asking.purpose)
         self._guard.admit(CALLER.get(), len(request.keys))
         revision = await self._reached(request.at_least, context)
@@ -430,12 +484,12 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         misses = outcomes.count(())
         self._guard.missed(CALLER.get(), misses)
         if misses:
-            await _levelled(begun, EMPTY_SECONDS)
-        return answers.batch_answer(outcomes, self._outward(_shown(outcomes)), revision, registered)
+            await _levelled(begun, EMPTY_SECONDS, None)
+        return answers.batch_answer(outcomes, self._outward(_shown(outcomes), CALLER.get()), revision, registered)
 
     async def _located(self, keys: Sequence[LocateKey], asking: Asking, context: Context) -> Lookups:
         """Look keys up, using up the consents that it takes; no answer is missing."""
-        found = self._locator.locate_all(keys, asking)
+        found = self._locator.locate_all(keys, [asking] * len(keys))
         if None not in found.answers:
             return found
         led_to, registered = list(found.answers), dict(found.registered)
@@ -450,20 +504,18 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
 
     def _key(self, message: locator_pb2.LocateKey) -> LocateKey | RecordRejected:
         try:
-            return self._inward(convert.key_from_proto(message))
+            return self._inward(convert.key_from_proto(message), CALLER.get())
         except RecordRejected as rejected:
             return rejected
 
-    def _inward(self, key: LocateKey) -> LocateKey:
+    def _inward(self, key: LocateKey, caller: Caller) -> LocateKey:
         """The key, in the ids that the index knows."""
-        caller = CALLER.get()
         if isinstance(key, EnterpriseId) and caller.is_outside:
             return EnterpriseId(self._pseudonyms.inward(caller.urn, key.value))
         return key
 
-    def _outward(self, shown: Iterable[Shown]) -> dict[str, str]:
+    def _outward(self, shown: Iterable[Shown], caller: Caller) -> dict[str, str]:
         """The ids that the caller sees for every id in identities."""
-        caller = CALLER.get()
         eids = list(dict.fromkeys(eid for each in shown for eid in (each.eid, *each.split)))
         return dict(
             zip(eids, self._pseudonyms.all_outward(caller.urn, eids) if caller.is_outside else eids, strict=True)
@@ -606,20 +658,20 @@ async def _paced(work: Callable[[], Awaitable[Result]]) -> Result:
     return await work()
 
 
-async def _levelled(begun: float, step: float) -> None:
+async def _levelled(begun: float, step: float, answer: Result) -> Result:
     """Wait for the next multiple of a time after a call began."""
     spent = asyncio.get_running_loop().time() - begun
-    await asyncio.sleep(step - spent % step)
+    return await asyncio.sleep(step - spent % step, answer)
 
 
-def _asking(number: locator_pb2.PurposeOfUse.ValueType) -> Asking:
+def _asking(number: locator_pb2.PurposeOfUse.ValueType, caller: Caller, account: Account) -> Asking:
     """Who asks and why, if the caller may claim the purpose."""
-    purpose, caller = convert.purpose_from_proto(number), CALLER.get()
+    purpose = convert.purpose_from_proto(number)
     if not caller.may_claim(purpose):
         raise AccessDenied(Reason.PURPOSE_DENIED, "the client may not look up for this purpose")
     facility = caller.name if caller.role is Role.FACILITY else ""
     whole = Role.STEWARD in (caller.role, *caller.roles)
-    return Asking(caller.urn, facility, purpose, whole, ACCOUNT.get().weighed)
+    return Asking(caller.urn, facility, purpose, whole, account.weighed)
 
 
 def _record(message: record_pb2.EncodedRecord, caller: Caller) -> EncodedRecord | RecordRejected:

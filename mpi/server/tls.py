@@ -6,10 +6,11 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-import grpc
 from cryptography import x509
 
 from mpi.config import TlsFiles
@@ -24,38 +25,59 @@ Stamp = tuple[tuple[int, int, int], ...]
 _log = logging.getLogger(__name__)
 
 
-def credentials(tls: TlsFiles) -> grpc.ServerCredentials:
-    """Credentials that ask clients for a certificate; new files take effect at the next handshake.
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a connection, as its certificate says.
+
+    Attributes:
+        uris: URIs of the subject alternative name.
+        certificate: in DER; empty where none was asked for.
+    """
+
+    uris: tuple[str, ...]
+    certificate: bytes
+
+
+NOBODY = Peer((), b"")
+"""The other end of a connection in plain text."""
+
+
+def peer_of(secured: ssl.SSLObject) -> Peer:
+    """Take from a connection, after its handshake, who is at the other end."""
+    said: dict[str, Any] = secured.getpeercert() or {}
+    uris = tuple(value for kind, value in said.get("subjectAltName", ()) if kind == "URI")
+    return Peer(uris, secured.getpeercert(binary_form=True) or b"")
+
+
+def context(tls: TlsFiles) -> ssl.SSLContext:
+    """Make what asks clients for a certificate; new files take effect at the next handshake.
 
     Files that cannot be used, such as a certificate whose key has not been written yet, leave the last ones in place.
 
     Raises:
         ConfigInvalid: a file is unusable now.
     """
-    check(tls)
     files = (tls.certificate, tls.key, tls.client_authority)
-    held = _stamp(files)
+    first = check(tls)
+    held, current = _stamp(files), first
 
-    def renewed() -> grpc.ServerCertificateConfiguration | None:
-        nonlocal held
+    def renewed(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        nonlocal held, current
         try:
-            if (found := _stamp(files)) == held:
-                return None
-            check(tls)
-            held, fresh = found, _configuration(tls)
+            if (found := _stamp(files)) != held:
+                held, current = found, check(tls)
+                _log.info("the server's certificate was renewed")
         except (ConfigInvalid, OSError) as error:
             _log.error("the certificate in use stays: the new files are unusable (%s)", type(error).__name__)
-            return None
-        _log.info("the server's certificate was renewed")
-        return fresh
+        connection.context = current
 
-    # gRPC asks in each handshake, and keeps the last configuration where it is told None.
-    first = _configuration(tls)
-    return grpc.dynamic_ssl_server_credentials(first, renewed, require_client_authentication=True)  # type: ignore[arg-type]
+    # Asked in each handshake, whatever name the client gives the server.
+    first.sni_callback = renewed
+    return first
 
 
-def check(tls: TlsFiles) -> None:
-    """Read the files as TLS would: gRPC itself says only that it cannot bind, not which file is at fault.
+def check(tls: TlsFiles) -> ssl.SSLContext:
+    """Read the files, and say which one is at fault; gives what they lead to.
 
     Raises:
         ConfigInvalid: a file cannot be read or is not what it should be.
@@ -75,6 +97,12 @@ def check(tls: TlsFiles) -> None:
         raise ConfigInvalid("tls.client_authority", f"{tls.client_authority} holds no certificate") from None
     except OSError as error:
         raise ConfigInvalid("tls.client_authority", f"{tls.client_authority}: {error.strerror}") from None
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(["h2"])
+    # A session that is taken up again would go on under an authority that counts no more.
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    return context
 
 
 class Revocation:
@@ -94,7 +122,7 @@ class Revocation:
         self._held, self._serials = _read_serials(path)
 
     def holds(self, certificate: bytes) -> bool:
-        """Say whether a certificate, in PEM, was revoked. One that cannot be read was."""
+        """Say whether a certificate, in DER, was revoked. One that cannot be read was."""
         self._look()
         if not self._serials:
             return False
@@ -135,14 +163,9 @@ def _read_serials(path: Path) -> tuple[Stamp, frozenset[int]]:
 @lru_cache(maxsize=4096)
 def _serial(certificate: bytes) -> int | None:
     try:
-        return x509.load_pem_x509_certificate(certificate).serial_number
+        return x509.load_der_x509_certificate(certificate).serial_number
     except ValueError:
         return None
-
-
-def _configuration(tls: TlsFiles) -> grpc.ServerCertificateConfiguration:
-    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
-    return grpc.ssl_server_certificate_configuration([pair], tls.client_authority.read_bytes())
 
 
 def _stamp(files: tuple[Path, ...]) -> Stamp:

@@ -52,21 +52,26 @@ class Disclosure:
         named = {client for network in policy.networks for client in network.clients}
         self._bound = {client: (policy.asked_over(client), dict[str, str]()) for client in named}
 
-    def locate_all(self, keys: Sequence[LocateKey], asking: Asking) -> Lookups:
+    def locate_all(self, keys: Sequence[LocateKey], askings: Sequence[Asking]) -> Lookups:
         """Find the identities that keys lead to, with the locations that may be shown; none without any.
 
         A key that would use up a consent has no answer, which `locate_once` gives; a phone is refused, as it is not a
         person's alone.
+
+        Args:
+            keys: the keys.
+            askings: for each key who asks.
         """
         with self._index.reading() as reader:
             arrived = [self._arrived(reader, key) for key in keys]
-            plain = reader.is_silent() and not asking.whole and asking.purpose is not PurposeOfUse.BTG
+            silent = reader.is_silent()
             led_to = iter(reader.held([key for key in arrived if not isinstance(key, RecordRejected)]))
             answers: list[tuple[Shown, ...] | RecordRejected | None] = []
-            for key in arrived:
+            for key, asking in zip(arrived, askings, strict=True):
                 if isinstance(key, RecordRejected):
                     answers.append(key)
                     continue
+                plain = silent and not asking.whole and asking.purpose is not PurposeOfUse.BTG
                 found, used = self._look(reader, key, next(led_to), asking, once=False, plain=plain)
                 answers.append(None if used else found)
             return _lookups(reader, answers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mpi.domain.identity import ReadyIdentity, Shown
@@ -41,11 +41,12 @@ def locate_answer(
         shown: the identities.
         known_as: the enterprise id that the caller sees for each in them.
         revision: that this was read from.
-        registered: when the facilities in it registered last, see `mpi.domain.identity.Lookups`.
+        registered: when facilities registered last, those in it among them, see `mpi.domain.identity.Lookups`.
         opened: the glass was broken for it.
     """
     content = _identities(shown, known_as) + _state(revision) + (_OPENED if opened else b"")
-    return Answer(content + _fields(_REGISTRATIONS, registered), len(known_as), revision)
+    codes = {code for each in shown for code in each.facilities}
+    return Answer(content + _fields(_REGISTRATIONS, registered, codes), len(known_as), revision)
 
 
 def batch_answer(
@@ -64,7 +65,9 @@ def batch_answer(
         )
         for each in outcomes
     )
-    return Answer(written + _state(revision) + _fields(_BATCH_REGISTRATIONS, registered), len(known_as), revision)
+    return Answer(
+        written + _state(revision) + _fields(_BATCH_REGISTRATIONS, registered, registered), len(known_as), revision
+    )
 
 
 def _identities(shown: Sequence[Shown], known_as: Mapping[str, str]) -> bytes:
@@ -87,5 +90,5 @@ def _state(revision: int) -> bytes:
     return sized(_REVISION, convert.revision_to_token(revision))
 
 
-def _fields(before: bytes, registered: Mapping[str, bytes]) -> bytes:
-    return b"".join([sized(before, registered[code]) for code in sorted(registered)])
+def _fields(before: bytes, registered: Mapping[str, bytes], codes: Iterable[str]) -> bytes:
+    return b"".join([sized(before, registered[code]) for code in sorted(codes) if code in registered])

@@ -93,9 +93,10 @@ class MemoryIndex:
         eids = {eid for eid, record in self.records.values() if self._fits(key, eid, record)}
         return tuple(self._identity(eid) for eid in sorted(eids))
 
-    def locate_all(self, keys: Sequence[LocateKey], asking: Asking) -> Lookups:
+    def locate_all(self, keys: Sequence[LocateKey], askings: Sequence[Asking]) -> Lookups:
         answers = [self.locate(key) for key in keys]
-        asking.weighed.eids.update(identity.eid for answer in answers for identity in answer)
+        for answer, asking in zip(answers, askings, strict=True):
+            asking.weighed.eids.update(identity.eid for identity in answer)
         facilities = {at.facility for answer in answers for identity in answer for at in identity.locations}
         return Lookups(answers, self.at, {code: ready_registration(code, REGISTERED) for code in facilities})
 
@@ -156,6 +157,13 @@ class MemoryIndex:
     async def write(self, access: Access) -> None:
         await asyncio.sleep(self.wait)
         self.accesses.append(access)
+
+    def put(self, accesses: Sequence[Access]) -> asyncio.Future[None]:
+        return asyncio.ensure_future(self._written(accesses))
+
+    async def _written(self, accesses: Sequence[Access]) -> None:
+        for access in accesses:
+            await self.write(access)
 
     def note(self, access: Access) -> None:
         self.accesses.append(access)

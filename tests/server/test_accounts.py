@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import pkgutil
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from mpi.server.accounts import IDENTITY_FIELDS, Account
 from mpi.server.edge import REQUEST_KEY
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.v1 import stewardship_service_pb2 as stewardship_pb2
+from mpi.wire.answers import Answer
 from tests.server.running import MemoryIndex, certificates, encoded, running, server_tls
 from tests.server.test_server import Caller, issue, key_of
 
@@ -109,10 +110,18 @@ class Outcomes:
         async def feed(servicer: object, request: object, context: object) -> AsyncIterator[object]:
             yield await unary(servicer, request, context)
 
+        def together(servicer: object, asked: Sequence[object]) -> list[object]:
+            if isinstance(self.outcome, Exception):
+                raise self.outcome
+            return [Answer(self.outcome.SerializeToString(), 0, 0) for _ in asked]  # type: ignore[attr-defined]
+
         name = f"{method.containing_service.name.removesuffix('Service')}Servicer"
         (servicer,) = {getattr(module, name) for module in (admin, servicers, stewards) if hasattr(module, name)}
         answers = stream if method.client_streaming else feed if method.server_streaming else unary
-        patched.setattr(servicer, method.name, answers)
+        if method.name == "Locate":
+            patched.setattr(servicer, "locate_together", together)
+        else:
+            patched.setattr(servicer, method.name, answers)
 
 
 @pytest.fixture(scope="module")

@@ -176,7 +176,7 @@ def test_an_answer_to_one_key_goes_both_ways(opened):
     assert answer.SerializeToString(deterministic=True) == written.content
     assert [convert.identity_from_proto(each) for each in answer.identities] == [replace(identity, eid="theirs")]
     assert (convert.revision_from_token(answer.revision), answer.opened) == (300, opened)
-    assert convert.registrations_from_proto(answer.registrations) == {"10661": MOMENT, "99999": MOMENT}
+    assert convert.registrations_from_proto(answer.registrations) == {"10661": MOMENT}
     assert written.identities == 1
     nothing = locator_service_pb2.LocateResponse.FromString(locate_answer([], {}, 0, {}, opened=False).content)
     assert (list(nothing.identities), list(nothing.registrations)) == ([], [])

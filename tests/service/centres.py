@@ -93,7 +93,7 @@ def decided(at: Parts, number: int, *, same: bool) -> Regrouped:
 
 def located(disclosure: Disclosure, key: LocateKey, asking: Asking) -> tuple[Identity, ...] | None:
     """Look one key up; None where the answer would use up a consent. What is ready is read as a client reads it."""
-    (found,) = disclosure.locate_all([key], asking).answers
+    (found,) = disclosure.locate_all([key], [asking]).answers
     if isinstance(found, RecordRejected):
         raise found
     return found if found is None else tuple(each if isinstance(each, Identity) else _read(each) for each in found)

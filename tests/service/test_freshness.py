@@ -94,9 +94,9 @@ def test_an_answer_says_when_its_facilities_registered(at):
     at.register("22222", MALEE)
     asking = Asking("urn:mpi:exchange:cdes", "", PurposeOfUse.TREAT)
     key = EnterpriseId(outcome.eid)
-    found = at.disclosure.locate_all([key, EnterpriseId("0" * 8 + "-0000-0000-0000-" + "0" * 12)], asking)
+    found = at.disclosure.locate_all([key, EnterpriseId("0" * 8 + "-0000-0000-0000-" + "0" * 12)], [asking] * 2)
     assert told(found.registered.values()) == {"10661": BEGIN, "HL001": BEGIN + timedelta(seconds=90)}
-    assert at.disclosure.locate_all([], asking).registered == {}
+    assert at.disclosure.locate_all([], []).registered == {}
     assert at.disclosure.break_glass(key, asking, "unconscious").registered == found.registered
     assert verify(at.parts.index, at.parts.store) == []
 
@@ -191,7 +191,7 @@ def test_lookups_ask_the_database_nothing(at):
     listener = (at.parts.store._engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
     before = at.parts.index._env.info()["last_txnid"]
     event.listen(*listener)
-    found = at.disclosure.locate_all(keys, Asking("urn:mpi:exchange:cdes", "", PurposeOfUse.TREAT))
+    found = at.disclosure.locate_all(keys, [Asking("urn:mpi:exchange:cdes", "", PurposeOfUse.TREAT)] * len(keys))
     event.remove(*listener)
     assert len(found.answers) == 200
     assert [len(each) for each in found.answers[:2]] == [1, 0]
