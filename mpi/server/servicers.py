@@ -399,7 +399,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         self._guard.missed(asked.caller, not identities)
         known_as = self._outward(identities, asked.caller)
         answer = answers.locate_answer(identities, known_as, found.revision, found.registered, opened=opened)
-        return answer if identities else partial(_levelled, begun, EMPTY_SECONDS, answer)
+        return answer if identities else partial(_empty, begun, answer)
 
     async def BatchLocate(self, request: locator_pb2.BatchLocateRequest, context: Context) -> Answer:
         """Answer many keys, in their order; a malformed key is answered with its own error."""
@@ -453,7 +453,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         caller = CALLER.get()
         self._guard.missed(caller, not candidates)
         if not candidates:
-            await _levelled(begun, EMPTY_MATCH_SECONDS, None)
+            await _levelled(begun, EMPTY_MATCH_SECONDS)
         if caller.is_outside:
             outward = partial(self._pseudonyms.outward, caller.urn)
             candidates = [replace(candidate, eid=outward(candidate.eid)) for candidate in candidates]
@@ -484,7 +484,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         misses = outcomes.count(())
         self._guard.missed(CALLER.get(), misses)
         if misses:
-            await _levelled(begun, EMPTY_SECONDS, None)
+            await _levelled(begun, EMPTY_SECONDS)
         return answers.batch_answer(outcomes, self._outward(_shown(outcomes), CALLER.get()), revision, registered)
 
     async def _located(self, keys: Sequence[LocateKey], asking: Asking, context: Context) -> Lookups:
@@ -658,10 +658,16 @@ async def _paced(work: Callable[[], Awaitable[Result]]) -> Result:
     return await work()
 
 
-async def _levelled(begun: float, step: float, answer: Result) -> Result:
+async def _empty(begun: float, answer: Answer) -> Answer:
+    """Give an answer that shows nobody, in its time."""
+    await _levelled(begun, EMPTY_SECONDS)
+    return answer
+
+
+async def _levelled(begun: float, step: float) -> None:
     """Wait for the next multiple of a time after a call began."""
     spent = asyncio.get_running_loop().time() - begun
-    return await asyncio.sleep(step - spent % step, answer)
+    await asyncio.sleep(step - spent % step)
 
 
 def _asking(number: locator_pb2.PurposeOfUse.ValueType, caller: Caller, account: Account) -> Asking:

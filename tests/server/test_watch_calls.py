@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -117,6 +118,10 @@ class _Noting:
     async def write(self, access: Access) -> None:
         await self._journal.write(access)
         self._accesses.append(access)
+
+    def put(self, accesses: Sequence[Access]) -> asyncio.Future[None]:
+        self._accesses += accesses
+        return self._journal.put(accesses)
 
     def note(self, access: Access) -> None:
         self._journal.note(access)

@@ -48,7 +48,7 @@ _NO_GRPC: tuple[Header, ...] = ((b":status", b"415"),)
 _NO_ERROR = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Shared:
     """What all connections of a server have in common.
 
@@ -71,7 +71,12 @@ class Shared:
     def _serve(self) -> None:
         arrived, self.arrived = self.arrived, {}
         for serve, calls in arrived.items():
-            serve([call for call in calls if not call.ended])
+            waiting = [call for call in calls if not call.ended]
+            try:
+                serve(waiting)
+            except Exception as error:  # noqa: BLE001 (the last place that can keep a message from leaking)
+                for call in waiting:
+                    call.fail(error)
 
 
 class Connection(asyncio.Protocol):
