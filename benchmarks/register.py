@@ -194,7 +194,7 @@ def sizes(data: Path, setting: str) -> dict[str, int]:
 def import_once(made: Prepared, config: Path, data: Path) -> dict[str, Any]:
     """Import into SQLite, or copy what an earlier run imported: it lies beside the clusters."""
     kept, keys = made.clusters.with_name(f"imported-{FORMAT.decode()}"), made.clusters.with_name("imported-keys")
-    figures = made.clusters.with_name("import.json")
+    figures = made.clusters.with_name(f"import-{FORMAT.decode()}.json")
     if not figures.exists():
         shutil.rmtree(kept, ignore_errors=True)
         told = mpi("import", *made.held, "--clusters", made.clusters, "--data", kept, "--config", config)

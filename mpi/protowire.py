@@ -20,6 +20,10 @@ def varint(number: int) -> bytes:
     return bytes(written)
 
 
+_USUAL = 2048
+_LENGTHS = tuple(varint(number) for number in range(_USUAL))
+
+
 def tag(field: int) -> bytes:
     """What stands before a field of bytes, a text or a message."""
     return varint(field << 3 | _BYTES)
@@ -27,4 +31,5 @@ def tag(field: int) -> bytes:
 
 def sized(before: bytes, content: bytes) -> bytes:
     """Write a field of bytes, a text or a message after its tag."""
-    return before + varint(len(content)) + content
+    length = len(content)
+    return before + (_LENGTHS[length] if length < _USUAL else varint(length)) + content

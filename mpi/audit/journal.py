@@ -206,7 +206,7 @@ class Journal:
 
 def entries_of(access: Access, keys: JournalKeys) -> list[Fields]:
     """Write an access as entries: one, or several that share its request where it names very many identities."""
-    pseudonyms = sorted(map(keys.pseudonym, access.identities))
+    pseudonyms = sorted(keys.all_pseudonyms(access.identities))
     common = {
         "kind": "access",
         "keys": access.key_epochs,

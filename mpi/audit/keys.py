@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from mpi.errors import KeyRingUnusable
 from mpi.keyfiles import KEY_BYTES, Keyed, read_key_file, secret_bytes, secret_text, write_key_file
 
-_PSEUDONYM_BYTES = 12
+_PSEUDONYM_BYTES, _PSEUDONYM_TEXT = 12, 16
 """96 bits: among a hundred million identities no two share a pseudonym."""
 
 _NO_KEY = "is not an Ed25519 public key in PEM"
@@ -38,8 +39,15 @@ class JournalKeys:
 
     def pseudonym(self, eid: str) -> str:
         """Name an identity as entries do: only who holds this key can tell which identity it is."""
-        mark = self._marks.digest(eid.encode())[:_PSEUDONYM_BYTES]
-        return base64.urlsafe_b64encode(mark).decode()
+        return self.all_pseudonyms([eid])[0]
+
+    def all_pseudonyms(self, eids: Sequence[str]) -> list[str]:
+        """Name identities, in their order."""
+        digest = self._marks.digest
+        marks = b"".join([digest(eid.encode())[:_PSEUDONYM_BYTES] for eid in eids])
+        # Each mark is whole groups of three bytes, so that what they are written as lies one after the other, too.
+        text = base64.urlsafe_b64encode(marks).decode()
+        return [text[at : at + _PSEUDONYM_TEXT] for at in range(0, len(text), _PSEUDONYM_TEXT)]
 
 
 def open_journal_keys(path: Path) -> JournalKeys:

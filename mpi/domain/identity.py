@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from mpi.domain.record import EncodedRecord
 from mpi.errors import RecordRejected
@@ -34,8 +35,7 @@ class Location:
         return f"Location({self.facility})"
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyIdentity:
+class ReadyIdentity(NamedTuple):
     """One person as `Identity`, with the locations as an answer holds them already.
 
     Attributes:
@@ -49,6 +49,9 @@ class ReadyIdentity:
     answer: bytes
     facilities: Sequence[str]
     split: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"ReadyIdentity({', '.join(self.facilities)})"
 
 
 @dataclass(frozen=True, slots=True)

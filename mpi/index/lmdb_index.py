@@ -36,10 +36,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import lmdb
 import numpy as np
@@ -52,7 +51,7 @@ from mpi.domain.identity import Identity, Location
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import IndexCorrupt
 from mpi.index.ready import ready_answer, ready_registration
-from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer, eid_bytes, eid_text
+from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer, eid_bytes, eid_text, eid_texts
 from mpi.linkage.comparison import Vectors
 from mpi.linkage.fellegi_sunter import Features
 from mpi.store.consent_packing import pack_consents, pack_subject, replaced, unpack_consents
@@ -80,7 +79,7 @@ LOOK_SECONDS = 0.02
 DEAD_SECONDS = 60.0
 """How often whoever writes looks for processes that died while they read: LMDB keeps every page that was there then."""
 
-FORMAT = b"2"
+FORMAT = b"3"
 """Format of the rows; an index of another one is rebuilt."""
 
 _REVISION = b"revision"
@@ -89,11 +88,14 @@ _FORMAT = b"format"
 _EPOCH = b"epoch"
 _LINEAGE = b"lineage"
 _NOBODY = b"nobody"
+_NONE: list[bytes] = []
 _U16 = struct.Struct(">H")
 _U64 = struct.Struct(">Q")
 _HEAD = struct.Struct(">HI")
 """Before the members of an identity: bytes of the codes of their facilities, and of the ready answer."""
 _EID_BYTES = 16
+_LOCATION = NAME_BYTES + BLOCK
+"""Bytes of a row of locations: its key, and an enterprise id encrypted."""
 _IDENTITIES_AT_HAND, _FACILITIES_AT_HAND = 4000, 20_000
 _DATA = "data.mdb"
 _MANY = {"candidates": {"dupsort": True, "dupfixed": True}, "locations": {"dupsort": True, "dupfixed": True}}
@@ -397,26 +399,34 @@ class _Gate:
             yield
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Held:
+class Held(NamedTuple):
     """An identity that a key leads to; what it holds is read as far as it is asked for.
 
     Attributes:
         eid: enterprise id; "" for nobody.
+        facilities: codes of the facilities of its members, sorted, with spaces between them.
+        answer: what shows all of them, see `mpi.index.ready`.
+        packed: the row.
     """
 
     eid: str
-    _packed: bytes
+    facilities: bytes
+    answer: bytes
+    packed: bytes
 
-    def ready(self) -> tuple[list[str], bytes]:
-        """The facilities of its members, sorted, and the answer that shows all of them, see `mpi.index.ready`."""
-        codes, answer = _HEAD.unpack_from(self._packed)
+    def __repr__(self) -> str:
+        return "Held(***)"
+
+    @classmethod
+    def of(cls, eid: str, packed: bytes) -> Held:
+        """Read the row of an identity."""
+        codes, answer = _HEAD.unpack_from(packed)
         start = _HEAD.size + codes
-        return self._packed[_HEAD.size : start].decode().split(" "), self._packed[start : start + answer]
+        return cls(eid, packed[_HEAD.size : start], packed[start : start + answer], packed)
 
     def members(self) -> list[Member]:
         """Its members by record number."""
-        return _unpack_members(self._packed)
+        return _unpack_members(self.packed)
 
 
 class IndexReader:
@@ -549,7 +559,7 @@ class IndexReader:
 
         A lookup must not remember: the time of a second one would tell somebody hidden from nobody.
         """
-        key = self._sealer.name("identities", eid_bytes(eid))
+        key = self._sealer.identity_name(eid)
         sealed = self._transaction.get(key, db=self._tables["identities"])
         return () if sealed is None else _opened(self._sealer, key, bytes(sealed))
 
@@ -580,28 +590,43 @@ class IndexReader:
         Where there are none, nobody comes back, without an id, after the same work: how long a lookup takes must not
         tell somebody hidden from nobody.
         """
-        eids = self._led_to(keys)
-        every = sorted({eid for each in eids for eid in each})
-        rows = zip(self._sealer.names("identities", every), every, strict=True)
-        found = {}
+        led_to = self._led_to(keys)
+        every = list(dict.fromkeys([eid for each in led_to for eid in each]))
+        packed = b"".join(every)
+        names, open_value = self._sealer.identity_names(packed), self._sealer.open
         with self._transaction.cursor(self._tables["identities"]) as cursor:
-            for name, eid in rows:
-                if cursor.set_key(name):
-                    found[eid] = Held(eid_text(eid), self._sealer.open(name, bytes(cursor.value())))
-        return [[found[eid] for eid in each if eid in found] or [Held("", self._nobody())] for each in eids]
+            rows = cursor.getmulti(names)
+            if len(rows) < len(names):  # an id that was asked for, of an identity that is not held
+                there = {bytes(name) for name, _ in rows}
+                every = [eid for eid, name in zip(every, names, strict=True) if name in there]
+                names = [name for name in names if name in there]
+            texts = eid_texts(b"".join(every))
+            found = {
+                eid: Held.of(text, open_value(name, value))
+                for eid, name, text, (_, value) in zip(every, names, texts, rows, strict=True)
+            }
+        return [[found[eid] for eid in each if eid in found] or [Held.of("", self._nobody())] for each in led_to]
 
     def _led_to(self, keys: Sequence[LocateKey]) -> list[list[bytes]]:
         """Enterprise ids that keys lead to, each list sorted."""
         tokens = [key for key in keys if not isinstance(key, EnterpriseId)]
-        blocks: list[list[bytes]] = []
+        names = self._sealer.names("locations", map(_location_parts, tokens))
         with self._transaction.cursor(self._tables["locations"]) as cursor:
-            for name in self._sealer.names("locations", map(_location_parts, tokens)):
-                there = cursor.set_key(name)
-                blocks.append([bytes(each) for each in cursor.iternext_dup()] if there else [])
-        opened = self._sealer.record_value.open(b"".join(block for each in blocks for block in each))
-        ids = iter([opened[at : at + BLOCK] for at in range(0, len(opened), BLOCK)])
-        led = iter([sorted(islice(ids, len(each))) for each in blocks])
-        return [[eid_bytes(self.resolve(key.value))] if isinstance(key, EnterpriseId) else next(led) for key in keys]
+            every = list(dict.fromkeys(names))
+            rows = bytes(cursor.getmulti(every, dupdata=True, dupfixed_bytes=BLOCK, keyfixed=True))
+        ids = self._sealer.record_value.open(
+            b"".join([rows[at + NAME_BYTES : at + _LOCATION] for at in range(0, len(rows), _LOCATION)])
+        )
+        led: dict[bytes, list[bytes]] = {}
+        for at in range(0, len(ids), BLOCK):
+            led.setdefault(rows[2 * at : 2 * at + NAME_BYTES], []).append(ids[at : at + BLOCK])
+        for several in led.values():
+            if len(several) > 1:
+                several.sort()
+        of_tokens = iter([led.get(name, _NONE) for name in names])
+        return [
+            [eid_bytes(self.resolve(key.value))] if isinstance(key, EnterpriseId) else next(of_tokens) for key in keys
+        ]
 
     def is_silent(self) -> bool:
         """Say whether nobody ever said anything about consent."""
@@ -612,13 +637,13 @@ class IndexReader:
 
     def _packed(self, eid: str) -> bytes:
         """Members of an identity as they are packed; empty where there is none."""
-        key = self._sealer.name("identities", eid_bytes(eid))
+        key = self._sealer.identity_name(eid)
         sealed = self._transaction.get(key, db=self._tables["identities"])
         return b"" if sealed is None else self._sealer.open(key, bytes(sealed))
 
     def _nobody(self) -> bytes:
         eid = self._sealer.record_value.open_eid(bytes(BLOCK))
-        (key,) = self._sealer.names("identities", [eid_bytes(eid)])
+        key = self._sealer.identity_name(eid)
         self._transaction.get(key, db=self._tables["identities"])
         return self._sealer.open(_NOBODY, _nobody_of(self._sealer))
 
@@ -745,7 +770,7 @@ class IndexWriter(IndexReader):
         self._added.clear()
         self._write("records", {self._sealer.record_key.seal_number(each): each for each in self._places}, self._placed)
         self._places.clear()
-        names = {self._sealer.name("identities", eid_bytes(eid)): eid for eid in self._touched}
+        names = {self._sealer.identity_name(eid): eid for eid in self._touched}
         self._write("identities", names, self._held_in)
         locations = self._tables["locations"]
         added: set[tuple[bytes, bytes]] = set()

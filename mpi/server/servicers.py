@@ -62,7 +62,8 @@ WAIT_WITHOUT_DEADLINE = 5.0
 _POLL_SECONDS = 0.01
 _ANSWER_SHARE = 0.1
 """Share of the time left that is kept for the answer "not yet" to reach the caller before its deadline."""
-_KEYS_AT_ONCE = 50
+_KEYS_AT_ONCE = 250
+"""Of a batch: single look-ups go between."""
 _PATIENT_SECONDS, _PATIENT_TIMES = 2.0, 10
 """How long a batch of a stream waits for its client's limit, at most so often; then the stream ends."""
 _EARLY_SECONDS = 0.005

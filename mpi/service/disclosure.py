@@ -33,9 +33,40 @@ from mpi.errors import Conflict, RecordRejected
 from mpi.index.lmdb_index import Held, Index, IndexReader, Member
 from mpi.index.projector import bring_up, project
 from mpi.service.gateway import Gateway
-from mpi.service.location import admitted
+from mpi.service.location import admitted, admitted_all
 from mpi.service.pseudonyms import own_eid
 from mpi.store.sql import Store
+
+_COMBINATIONS = 100_000
+"""Sets of facilities that are remembered; people's records lie at the same ones again and again."""
+
+
+class _View:
+    """What may be shown over some networks of people who said nothing."""
+
+    def __init__(self, policy: Policy, networks: tuple[Network, ...]) -> None:
+        self._policy = policy
+        self._networks = networks
+        self._grounds: dict[str, str] = {}  # no more than there are facilities
+        self._wholes: dict[bytes, tuple[list[str], frozenset[str]]] = {}
+
+    def ground(self, facility: str) -> str:
+        """What showing a facility's record rests on; "" for nothing."""
+        if facility not in self._grounds:
+            network = open_to_all(self._policy, self._networks, facility)
+            self._grounds[facility] = network and statutory(network)
+        return self._grounds[facility]
+
+    def whole(self, facilities: bytes) -> tuple[list[str], frozenset[str]]:
+        """The codes in a row of the index, and what showing all of them rests on; nothing where one hides."""
+        found = self._wholes.get(facilities)
+        if found is None:
+            codes = facilities.decode().split(" ")
+            grounds_of_each = {self.ground(code) for code in codes}
+            found = codes, frozenset() if "" in grounds_of_each else frozenset(grounds_of_each)
+            if len(self._wholes) < _COMBINATIONS:
+                self._wholes[facilities] = found
+        return found
 
 
 class Disclosure:
@@ -47,10 +78,9 @@ class Disclosure:
         self._store = store
         self._policy = policy
         self._rules_digest = rules_digest
-        # Networks that a client asks over, and what is known of facilities there: no more than there are facilities.
-        self._free: tuple[tuple[Network, ...], dict[str, str]] = (policy.networks, {})
+        self._free = _View(policy, policy.networks)
         named = {client for network in policy.networks for client in network.clients}
-        self._bound = {client: (policy.asked_over(client), dict[str, str]()) for client in named}
+        self._bound = {client: _View(policy, policy.asked_over(client)) for client in named}
 
     def locate_all(self, keys: Sequence[LocateKey], askings: Sequence[Asking]) -> Lookups:
         """Find the identities that keys lead to, with the locations that may be shown; none without any.
@@ -63,7 +93,7 @@ class Disclosure:
             askings: for each key who asks.
         """
         with self._index.reading() as reader:
-            arrived = [self._arrived(reader, key) for key in keys]
+            arrived = admitted_all(self._gateway, reader, keys)
             silent = reader.is_silent()
             led_to = iter(reader.held([key for key in arrived if not isinstance(key, RecordRejected)]))
             answers: list[tuple[Shown, ...] | RecordRejected | None] = []
@@ -71,8 +101,14 @@ class Disclosure:
                 if isinstance(key, RecordRejected):
                     answers.append(key)
                     continue
+                held = next(led_to)
                 plain = silent and not asking.whole and asking.purpose is not PurposeOfUse.BTG
-                found, used = self._look(reader, key, next(led_to), asking, once=False, plain=plain)
+                if plain and len(held) == 1 and not isinstance(key, EnterpriseId):
+                    whole = self._whole(held[0], asking)
+                    if whole is not None:
+                        answers.append(whole)
+                        continue
+                found, used = self._look(reader, key, held, asking, once=False)
                 answers.append(None if used else found)
             return _lookups(reader, answers)
 
@@ -172,12 +208,6 @@ class Disclosure:
         """The id that stands for an identity in an answer, before it is made the client's own."""
         return _known_as(eid, reader.members(eid), asking) if asking.facility else eid
 
-    def _arrived(self, reader: IndexReader, key: LocateKey) -> LocateKey | RecordRejected:
-        try:
-            return admitted(self._gateway, reader, key)
-        except RecordRejected as rejected:
-            return rejected
-
     def _found(
         self, reader: IndexReader, key: LocateKey, asking: Asking
     ) -> tuple[tuple[Shown, ...], tuple[Consent, ...]]:
@@ -193,7 +223,6 @@ class Disclosure:
         asking: Asking,
         *,
         once: bool = True,
-        plain: bool = False,
     ) -> tuple[tuple[Shown, ...], tuple[Consent, ...]]:
         """Find what may be shown of what a key leads to, and the consents that this uses up.
 
@@ -203,30 +232,38 @@ class Disclosure:
             led_to: what it leads to.
             asking: who asks.
             once: consents may be used up; otherwise nothing is noted of an answer that would.
-            plain: nobody has said anything, so that answers that are ready can be given as they are.
         """
         found, used, rests_on = list[Shown](), dict[Consent, None](), set[str]()
         for held in led_to:
-            codes, answer = held.ready()
-            why = {self._plain(asking, code) for code in codes} if plain else {""}
-            asking.weighed.eids.add(held.eid)
-            if held.eid and "" not in why and OWN_RECORD not in why:
-                # Almost every lookup is of people who said nothing, at facilities open to all.
-                found.append(ReadyIdentity(held.eid, answer, codes, self._parts(reader, key, asking)))
-                rests_on |= why
-                continue
+            eid = held.eid
+            if eid:
+                asking.weighed.eids.add(eid)
             members = held.members()
-            seen, uses, why = self._seen(reader, members, asking)
+            seen, uses, grounds_of = self._seen(reader, members, asking)
             shown = sorted(member.location for member, is_seen in zip(members, seen, strict=True) if is_seen)
-            eid = _known_as(held.eid, members, asking)
-            if held.eid and shown:
-                found.append(Identity(eid, tuple(shown), self._parts(reader, key, asking)))
+            known_as = _known_as(eid, members, asking)
+            if eid and shown:
+                found.append(Identity(known_as, tuple(shown), self._parts(reader, key, asking)))
                 used.update(dict.fromkeys(uses))
-                rests_on |= why
-        asking.weighed.eids.discard("")
+                rests_on |= grounds_of
         if once or not used:
             asking.weighed.grounds |= rests_on
         return tuple(found), tuple(used)
+
+    def _whole(self, held: Held, asking: Asking) -> tuple[ReadyIdentity] | None:
+        """What is ready of an identity, where nobody has said anything and all of it may be shown to everybody.
+
+        So it is with almost every lookup.
+        """
+        eid = held.eid
+        codes, why = self._view(asking).whole(held.facilities)
+        if not eid or not why or asking.facility in codes:
+            return None
+        weighed = asking.weighed
+        weighed.eids.add(eid)
+        if not why <= weighed.grounds:
+            weighed.grounds |= why
+        return (ReadyIdentity(eid, held.answer, codes),)
 
     def _seen(
         self, reader: IndexReader, members: list[Member], asking: Asking
@@ -242,13 +279,10 @@ class Disclosure:
 
     def _plain(self, asking: Asking, facility: str) -> str:
         """What showing a record of somebody who said nothing rests on, "" for nothing; almost all said nothing."""
-        if facility == asking.facility:
-            return OWN_RECORD
-        networks, known = self._bound.get(asking.client, self._free)
-        if facility not in known:
-            network = open_to_all(self._policy, networks, facility)
-            known[facility] = network and statutory(network)
-        return known[facility]
+        return OWN_RECORD if facility == asking.facility else self._view(asking).ground(facility)
+
+    def _view(self, asking: Asking) -> _View:
+        return self._bound.get(asking.client, self._free)
 
     def _parts(self, reader: IndexReader, key: LocateKey, asking: Asking) -> tuple[str, ...]:
         if not isinstance(key, EnterpriseId):
@@ -259,7 +293,11 @@ class Disclosure:
 
 def _lookups(reader: IndexReader, answers: Sequence[tuple[Shown, ...] | RecordRejected | None]) -> Lookups:
     """Add to answers what goes with them, from the same snapshot."""
-    shown = {code for each in answers if isinstance(each, tuple) for identity in each for code in identity.facilities}
+    # Sets of facilities that are remembered are the same objects again and again.
+    sets = {
+        id(codes): codes for each in answers if isinstance(each, tuple) for codes in [one.facilities for one in each]
+    }
+    shown = set[str]().union(*sets.values())
     return Lookups(answers, reader.revision(), reader.last_registrations(sorted(shown)))
 
 

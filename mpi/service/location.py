@@ -33,6 +33,17 @@ class Locator:
             return reader.revision()
 
 
+def admitted_all(gateway: Gateway, reader: IndexReader, keys: Sequence[LocateKey]) -> list[LocateKey | RecordRejected]:
+    """Re-key look-up keys as they arrived; for one that cannot be looked up, the error says why."""
+    found: list[LocateKey | RecordRejected] = []
+    for key in keys:
+        try:
+            found.append(admitted(gateway, reader, key))
+        except RecordRejected as rejected:
+            found.append(rejected)
+    return found
+
+
 def admitted(gateway: Gateway, reader: IndexReader, key: LocateKey) -> LocateKey:
     """Re-key a look-up key as it arrived.
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from mpi.index.lmdb_index import Index
-from mpi.index.sealing import BLOCK, BlockCipher, eid_bytes, eid_text
+from mpi.index.sealing import BlockCipher, eid_bytes, eid_text, eid_texts
 from mpi.keyfiles import derive
 
 CLIENTS_KEPT = 4096
@@ -40,8 +40,7 @@ class Pseudonyms:
 
     def all_outward(self, client: str, eids: Sequence[str]) -> list[str]:
         """The ids that a client sees for enterprise ids, in their order."""
-        sealed = self._cipher(client).seal(b"".join(map(eid_bytes, eids)))
-        return [eid_text(sealed[at : at + BLOCK]) for at in range(0, len(sealed), BLOCK)]
+        return eid_texts(self._cipher(client).seal(bytes.fromhex("".join(eids).replace("-", ""))))
 
     def inward(self, client: str, eid: str) -> str:
         """The enterprise id behind what a client says."""

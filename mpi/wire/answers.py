@@ -56,24 +56,23 @@ def batch_answer(
     registered: Mapping[str, bytes],
 ) -> Answer:
     """Write an `mpi.v1.BatchLocateResponse` or `LocateStreamResponse`, which are alike; arguments as above."""
-    written = b"".join(
-        sized(
-            _OUTCOMES,
-            sized(_ERROR, item_error(each).SerializeToString())
-            if isinstance(each, RecordRejected)
-            else _identities(each, known_as),
-        )
-        for each in outcomes
-    )
+    written = b"".join([sized(_OUTCOMES, _outcome(each, known_as)) for each in outcomes])
     return Answer(
         written + _state(revision) + _fields(_BATCH_REGISTRATIONS, registered, registered), len(known_as), revision
     )
 
 
+def _outcome(outcome: Sequence[Shown] | RecordRejected, known_as: Mapping[str, str]) -> bytes:
+    if isinstance(outcome, RecordRejected):
+        return sized(_ERROR, item_error(outcome).SerializeToString())
+    return _identities(outcome, known_as)
+
+
 def _identities(shown: Sequence[Shown], known_as: Mapping[str, str]) -> bytes:
     """Write identities, in the order of the ids that the caller sees: it must not tell that of the index."""
-    if len(shown) > 1:
-        shown = sorted(shown, key=lambda identity: known_as[identity.eid])
+    if len(shown) == 1:
+        return sized(_IDENTITIES, _identity(shown[0], known_as))
+    shown = sorted(shown, key=lambda identity: known_as[identity.eid])
     return b"".join([sized(_IDENTITIES, _identity(each, known_as)) for each in shown])
 
 
@@ -82,8 +81,10 @@ def _identity(shown: Shown, known_as: Mapping[str, str]) -> bytes:
         places = shown.answer
     else:
         places = convert.locations_to_proto(shown.locations).SerializeToString()
-    split = sorted(known_as[each] for each in shown.split)
-    return sized(_EID, known_as[shown.eid].encode()) + places + b"".join(sized(_SPLIT, each.encode()) for each in split)
+    content = sized(_EID, known_as[shown.eid].encode()) + places
+    if shown.split:
+        content += b"".join([sized(_SPLIT, each.encode()) for each in sorted(known_as[each] for each in shown.split)])
+    return content
 
 
 def _state(revision: int) -> bytes:

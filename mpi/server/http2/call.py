@@ -231,7 +231,7 @@ class Call:
                 raise InputRejected("the call takes one message")
             if found:
                 self.request = found[0]
-        if last and self.request is None:
+        if last and (self.request is None or self._assembler.held):
             raise InputRejected("the call ends before its message does")
         return last
 

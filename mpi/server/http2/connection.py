@@ -346,25 +346,25 @@ class Connection(asyncio.Protocol):
             return
         try:
             ready = self._http.data_to_send()
+            self._happened()
             if self._cut_short:
-                ready += self._cut()
+                self._cut()
+                ready += self._http.data_to_send()
         except ngh2.NGH2Error:
             self._drop()
             return
         if ready:
             transport.write(ready)
-            self._happened()
         if self._blocked:
             self._release_drained()
         if self._over or (self._leaving and not self._calls):
             transport.close()
 
-    def _cut(self) -> bytes:
+    def _cut(self) -> None:
         """Let clients whose calls have ended send no more of them (RFC 9113, section 8.1)."""
         for stream in [each for each in self._cut_short if not self._http.queued_body_size(each)]:
             self._cut_short.discard(stream)
-            self._http.reset_stream(stream, _NO_ERROR)
-        return self._http.data_to_send()
+            self._do(self._http.reset_stream, stream, _NO_ERROR)
 
     def _release_drained(self) -> None:
         for call, waiting in list(self._blocked.items()):

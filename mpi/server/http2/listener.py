@@ -21,6 +21,8 @@ BACKLOG = 1024
 """Connections that may wait to be taken."""
 NOTICE_SECONDS = 0.1
 """How long calls still come after clients were told that the server stops."""
+LAST_SECONDS = 1.0
+"""How long the last bytes to clients may take when the server stops."""
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -96,13 +98,19 @@ class Server:
             await asyncio.sleep(NOTICE_SECONDS)
         for connection in list(connections):
             connection.leave()
-        until = asyncio.get_running_loop().time() + grace
-        while connections and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(0.01)
+        await self._gone(grace)
         for connection in list(connections):
             connection.close()
+        await self._gone(LAST_SECONDS)
         if self._looking is not None:
             self._looking.cancel()
+
+    async def _gone(self, seconds: float) -> None:
+        """Wait until no connection is left, and no longer than this."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while self._shared.connections and loop.time() < until:
+            await asyncio.sleep(0.01)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
