@@ -166,8 +166,12 @@ class Chain:
         at, written = lines.now(), []
         for each in entries:
             end.sequence += 1
-            fields = {"at": at, "previous": end.digest, "sequence": end.sequence, **each}
-            line = lines.signed(fields, self._keys.signing) if each["kind"] in lines.SIGNED else lines.canonical(fields)
+            if each["kind"] == "access":
+                line = lines.access_line(at, end.digest, end.sequence, each)
+            else:
+                fields = {"at": at, "previous": end.digest, "sequence": end.sequence, **each}
+                signs = each["kind"] in lines.SIGNED
+                line = lines.signed(fields, self._keys.signing) if signs else lines.canonical(fields)
             end.digest = lines.digest(line)
             written.append(line)
         content = memoryview(b"\n".join(written) + b"\n")

@@ -74,13 +74,9 @@ class Account:
 
     def asked(self, request: Message) -> None:
         """Take note of a request: of its purpose alone, never of what it asks for."""
-        self.purpose = ""
         self.anew()
-        field = request.DESCRIPTOR.fields_by_name.get("purpose")
-        if field is not None and field.enum_type is not None:
-            value = field.enum_type.values_by_number.get(request.purpose)  # type: ignore[attr-defined]
-            if value is not None and value.number:
-                self.purpose = value.name.removeprefix(_PURPOSE)
+        words = _purposes(request.DESCRIPTOR)
+        self.purpose = words.get(request.purpose, "") if words else ""  # type: ignore[attr-defined]
 
     def anew(self) -> None:
         """Forget what was weighed for answers that have left: what is weighed from now on is for the next one."""
@@ -129,6 +125,15 @@ def _revision(response: Message) -> int:
         return 0
     value = response.revision  # type: ignore[attr-defined]
     return convert.revision_from_token(value) if isinstance(value, bytes) else int(value)
+
+
+@cache
+def _purposes(kind: Descriptor) -> dict[int, str]:
+    """Words of the purposes that requests of a kind may state, by their numbers; empty where it states none."""
+    field = kind.fields_by_name.get("purpose")
+    if field is None or field.enum_type is None:
+        return {}
+    return {each.number: each.name.removeprefix(_PURPOSE) for each in field.enum_type.values if each.number}
 
 
 @cache
