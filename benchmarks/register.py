@@ -202,6 +202,7 @@ def import_once(made: Prepared, config: Path, data: Path) -> dict[str, Any]:
         figures.write_text(json.dumps(told), encoding="utf-8")
     shutil.copytree(kept, data)
     shutil.copytree(keys, config.parent / "centre", dirs_exist_ok=True)
+    os.sync()  # else what was copied is written later, while something else is measured
     imported: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8"))
     return imported
 

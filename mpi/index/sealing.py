@@ -24,6 +24,9 @@ from mpi.keyfiles import Keyed, derive
 BLOCK = 16
 NAME_BYTES = 16
 _NONCE_BYTES = 12
+_EID_TEXT = 36
+_FEW = 16
+"""Of fewer ids one is written after the other."""
 
 _NAMES_AT_HAND = 10_000
 """Of a batch, which asks for the same names when it reads and when it writes."""
@@ -91,12 +94,15 @@ def eid_text(packed: bytes) -> str:
 
 def eid_texts(packed: bytes) -> list[str]:
     """Write enterprise ids that lie one after the other, as `eid_text` does one."""
-    digits = packed.hex()
-    return [
-        f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}-{digits[at + 12 : at + 16]}-"
-        f"{digits[at + 16 : at + 20]}-{digits[at + 20 : at + 32]}"
-        for at in range(0, len(digits), 2 * BLOCK)
-    ]
+    count = len(packed) // BLOCK
+    if count < _FEW:
+        return [eid_text(packed[at : at + BLOCK]) for at in range(0, len(packed), BLOCK)]
+    digits = np.frombuffer(packed.hex().encode(), np.uint8).reshape(count, 2 * BLOCK)
+    written = np.full((count, _EID_TEXT), ord("-"), np.uint8)
+    for at, begin, end in ((0, 0, 8), (9, 8, 12), (14, 12, 16), (19, 16, 20), (24, 20, 32)):
+        written[:, at : at + end - begin] = digits[:, begin:end]
+    text = written.tobytes().decode()
+    return [text[at : at + _EID_TEXT] for at in range(0, len(text), _EID_TEXT)]
 
 
 def eid_bytes(text: str) -> bytes:

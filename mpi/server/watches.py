@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +28,11 @@ TICK_SECONDS = 0.2
 """Pages leave at multiples of this after their stream began."""
 STILL_SECONDS = 15.0
 """After this time without a page a cursor leaves alone."""
-EVENTS_OF_ONE = 500
+EVENTS_OF_ONE = 200
 """No further changes are read for a page that holds so many events."""
+REST = 3.0
+"""How long the thread that reads rests, by the time that it worked: lookups share the interpreter with it, and a feed
+can wait where somebody at a desk cannot."""
 WATCHES_OF_ONE = 8
 """Feeds that one client may have open in a process."""
 WAIT_SECONDS = 5.0
@@ -120,7 +124,7 @@ class Watches:
     async def _page(self, read: Callable[[], Page]) -> Page | None:
         """Read a page; None while the database is away."""
         try:
-            page = await asyncio.get_running_loop().run_in_executor(self._thread, read)
+            page = await asyncio.get_running_loop().run_in_executor(self._thread, _rested, read)
         except StoreUnusable as error:
             # The client hears of it later, in order; lookups go on meanwhile.
             if not self._failing:
@@ -157,3 +161,11 @@ class Watches:
             self._open[client] -= 1
             if not self._open[client]:
                 del self._open[client]
+
+
+def _rested(read: Callable[[], Page]) -> Page:
+    """Read a page, and rest."""
+    begun = time.thread_time()
+    page = read()
+    time.sleep(REST * (time.thread_time() - begun))
+    return page

@@ -30,8 +30,8 @@ from mpi.store.sql import Store
 
 KEPT = 4000
 """Changes kept at hand for all who watch: some seconds of the fastest registration, some megabytes."""
-CHANGES_AT_ONCE = 200
-"""Changes that are read at a time."""
+CHANGES_AT_ONCE = 40
+"""Changes that are read at a time: some milliseconds, in which lookups of the same process take longer."""
 
 Name = Callable[[str], str]
 """Gives the id that a client knows an identity by."""
