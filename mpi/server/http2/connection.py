@@ -26,6 +26,8 @@ UNREAD_BYTES = 16 << 20
 """Bytes of answers that a client has not taken; beyond them its further calls are refused."""
 AHEAD_BYTES = 1 << 20
 """Bytes of one stream's responses that wait for the client before their handler does."""
+TOGETHER = 128
+"""Calls that are served together at the most: what else came is looked at in between."""
 MAX_HEADER_BYTES = 16 << 10
 IDLE_SECONDS, SIGN_SECONDS = 60.0, 20.0
 """A client of which nothing was heard for so long is asked for a sign of life, and has so long to give it."""
@@ -65,18 +67,22 @@ class Shared:
     def join(self, call: Call, serve: Callable[[list[Call]], None]) -> None:
         """Let a call be served with those that come in the same turn, on whatever connection."""
         if not self.arrived:
-            call.connection.loop.call_soon(self._serve)
+            call.connection.loop.call_soon(self._serve, call.connection.loop)
         self.arrived.setdefault(serve, []).append(call)
 
-    def _serve(self) -> None:
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         arrived, self.arrived = self.arrived, {}
         for serve, calls in arrived.items():
-            waiting = [call for call in calls if not call.ended]
+            group = [call for call in calls[:TOGETHER] if not call.ended]
             try:
-                serve(waiting)
+                serve(group)
             except Exception as error:  # noqa: BLE001 (the last place that can keep a message from leaking)
-                for call in waiting:
+                for call in group:
                     call.fail(error)
+            if len(calls) > TOGETHER:
+                self.arrived[serve] = calls[TOGETHER:]
+        if self.arrived:
+            loop.call_soon(self._serve, loop)
 
 
 class Connection(asyncio.Protocol):

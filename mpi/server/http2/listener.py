@@ -14,7 +14,7 @@ from mpi.errors import ConfigInvalid
 from mpi.server.http2.call import Call, Method
 from mpi.server.http2.connection import Connection, Shared
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.25
 """How often deadlines are looked at; a client keeps its own more exactly."""
 HANDSHAKE_SECONDS = 20.0
 BACKLOG = 1024

@@ -68,6 +68,19 @@ class TestCalls:
                 assert (said[b"grpc-status"], content) == (b"0", framed(bytes([number])))
         assert calls.together == [20]
 
+    def test_groups_are_no_larger_than_is_good_for_others(self, monkeypatch, calls, address):
+        """What is left over is served in the next turn."""
+        monkeypatch.setattr(connection, "TOGETHER", 8)
+        with Raw(address) as raw:
+            streams = []
+            for _ in range(20):
+                fields = tuple(({**dict(RAW_HEADERS), b":path": b"/test/AtOnce"}).items())
+                streams.append(raw.http.send_request(fields))
+                raw.http.send_data(streams[-1], framed(b"x"), end_stream=True)
+            raw.send()
+            assert all(raw.status(stream)[1] == framed(b"x") for stream in streams)
+        assert calls.together == [8, 8, 4]
+
     def test_an_unknown_call_is_said_to_be_unknown(self, address):
         """It is not the end of the connection."""
         with grpc.insecure_channel(address) as channel:
