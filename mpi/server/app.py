@@ -25,16 +25,12 @@ from mpi.server.admin import AdminServicer, Clients
 from mpi.server.edge import Admission, Edge
 from mpi.server.http2.listener import Server
 from mpi.server.limits import Guard
+from mpi.server.locating import History, Locator, LocatorServicer, Matcher, Pseudonyms
 from mpi.server.servicers import (
     Consents,
     ConsentServicer,
-    History,
-    Locator,
-    LocatorServicer,
-    Matcher,
     Privacy,
     PrivacyServicer,
-    Pseudonyms,
     Registry,
     RegistryServicer,
     Writer,

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import mpi.v1
 from mpi.domain.accounting import Access
 from mpi.errors import ServiceUnavailable, StoreUnusable
-from mpi.server import admin, servicers, stewards
+from mpi.server import admin, locating, servicers, stewards
 from mpi.server.accounts import IDENTITY_FIELDS, Account
 from mpi.server.edge import REQUEST_KEY
 from mpi.v1 import locator_service_pb2 as locator_pb2
@@ -116,7 +116,9 @@ class Outcomes:
             return [Answer(self.outcome.SerializeToString(), 0, 0) for _ in asked]  # type: ignore[attr-defined]
 
         name = f"{method.containing_service.name.removesuffix('Service')}Servicer"
-        (servicer,) = {getattr(module, name) for module in (admin, servicers, stewards) if hasattr(module, name)}
+        (servicer,) = {
+            getattr(module, name) for module in (admin, locating, servicers, stewards) if hasattr(module, name)
+        }
         answers = stream if method.client_streaming else feed if method.server_streaming else unary
         if method.name == "Locate":
             patched.setattr(servicer, "locate_together", together)

@@ -13,7 +13,7 @@ import pytest
 from mpi.client import Client, PurposeOfUse
 from mpi.config import Limits, ServerConfig, StoreConfig
 from mpi.domain.identifiers import IdentifierToken, LocalIdToken
-from mpi.server import servicers
+from mpi.server import locating
 from mpi.server.bootstrap import application
 from tests.building import encoded as encoded_people
 from tests.building import key_ring, raw
@@ -31,8 +31,8 @@ def test_an_answer_leaves_at_the_next_multiple(monkeypatch, spent, leaves):
         slept.append(seconds)
 
     clock = SimpleNamespace(time=lambda: 100.0 + spent)
-    monkeypatch.setattr(servicers, "asyncio", SimpleNamespace(get_running_loop=lambda: clock, sleep=sleep))
-    asyncio.run(servicers._levelled(100.0, 2.0))
+    monkeypatch.setattr(locating, "asyncio", SimpleNamespace(get_running_loop=lambda: clock, sleep=sleep))
+    asyncio.run(locating._levelled(100.0, 2.0))
     assert [spent + each for each in slept] == [pytest.approx(leaves)]
 
 
@@ -43,7 +43,7 @@ def test_only_answers_that_show_nobody_wait(monkeypatch):
     async def levelled(begun: float, step: float) -> None:
         waited.append(step)
 
-    monkeypatch.setattr(servicers, "_levelled", levelled)
+    monkeypatch.setattr(locating, "_levelled", levelled)
     known, unknown = LocalIdToken(encoded(1).local_id_token), LocalIdToken(b"\x09" * 32)
     with running(MemoryIndex().application()) as address, Client(address=address) as client:
         client.register(encoded(1))
@@ -54,7 +54,7 @@ def test_only_answers_that_show_nobody_wait(monkeypatch):
         client.locate(unknown, TREAT)
         client.batch_locate([known, unknown], TREAT)
         client.match(encoded(2).demographics, TREAT)
-    assert waited == [servicers.EMPTY_SECONDS, servicers.EMPTY_SECONDS, servicers.EMPTY_MATCH_SECONDS]
+    assert waited == [locating.EMPTY_SECONDS, locating.EMPTY_SECONDS, locating.EMPTY_MATCH_SECONDS]
 
 
 def national_id(number: int) -> str:

@@ -551,7 +551,7 @@ class TestLocateStream:
             pb2.LocateStreamRequest(purpose=1),
             pb2.LocateStreamRequest(keys=[good], purpose=1),
         ]
-        monkeypatch.setattr("mpi.server.servicers.WAIT_WITHOUT_DEADLINE", 0.05)
+        monkeypatch.setattr("mpi.server.locating.WAIT_WITHOUT_DEADLINE", 0.05)
         with (
             running(index.application(), server_tls(certs)) as at,
             Client(address=at, certificates=certs / "exchange-cdes") as client,
