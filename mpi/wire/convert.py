@@ -179,6 +179,10 @@ def key_from_proto(message: locator_service_pb2.LocateKey) -> LocateKey:
     Raises:
         RecordRejected: REQUEST_INVALID: no key is set, or it has the wrong shape.
     """
+    identifier = message.identifier
+    kind = _KIND_OF_PROTO.get(identifier.kind)
+    if kind is not None and len(identifier.value) == TOKEN_BYTES:
+        return IdentifierToken(kind, identifier.value)  # as nearly every key is
     which = message.WhichOneof("key")
     if which == "identifier":
         return token_from_proto(message.identifier, "key.identifier", Reason.REQUEST_INVALID)
