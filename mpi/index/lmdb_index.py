@@ -591,7 +591,7 @@ class IndexReader:
         tell somebody hidden from nobody.
         """
         led_to = self._led_to(keys)
-        every = list(dict.fromkeys([eid for each in led_to for eid in each]))
+        every = list(dict.fromkeys([eid for _, each in led_to for eid in each]))
         packed = b"".join(every)
         names, open_value = self._sealer.identity_names(packed), self._sealer.open
         with self._transaction.cursor(self._tables["identities"]) as cursor:
@@ -605,10 +605,18 @@ class IndexReader:
                 eid: Held.of(text, open_value(name, value))
                 for eid, name, text, (_, value) in zip(every, names, texts, rows, strict=True)
             }
-        return [[found[eid] for eid in each if eid in found] or [Held.of("", self._nobody())] for each in led_to]
+        # Who is asked for twice is read once, and so is nobody.
+        nobody: dict[bytes, list[Held]] = {}
+        held = []
+        for name, eids in led_to:
+            those = [found[eid] for eid in eids if eid in found]
+            if not those and name not in nobody:
+                nobody[name] = [Held.of("", self._nobody())]
+            held.append(those or nobody[name])
+        return held
 
-    def _led_to(self, keys: Sequence[LocateKey]) -> list[list[bytes]]:
-        """Enterprise ids that keys lead to, each list sorted."""
+    def _led_to(self, keys: Sequence[LocateKey]) -> list[tuple[bytes, list[bytes]]]:
+        """For each key a name of its own, and the enterprise ids that it leads to, sorted."""
         tokens = [key for key in keys if not isinstance(key, EnterpriseId)]
         names = self._sealer.names("locations", map(_location_parts, tokens))
         with self._transaction.cursor(self._tables["locations"]) as cursor:
@@ -623,10 +631,11 @@ class IndexReader:
         for several in led.values():
             if len(several) > 1:
                 several.sort()
-        of_tokens = iter([led.get(name, _NONE) for name in names])
-        return [
-            [eid_bytes(self.resolve(key.value))] if isinstance(key, EnterpriseId) else next(of_tokens) for key in keys
-        ]
+        of_tokens = iter([(name, led.get(name, _NONE)) for name in names])
+        return [self._stands_for(key) if isinstance(key, EnterpriseId) else next(of_tokens) for key in keys]
+
+    def _stands_for(self, key: EnterpriseId) -> tuple[bytes, list[bytes]]:
+        return key.value.encode(), [eid_bytes(self.resolve(key.value))]
 
     def is_silent(self) -> bool:
         """Say whether nobody ever said anything about consent."""

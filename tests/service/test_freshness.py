@@ -15,6 +15,7 @@ from mpi.domain.identifiers import EnterpriseId
 from mpi.domain.purpose import PurposeOfUse
 from mpi.index.lmdb_index import Index
 from mpi.index.projector import catch_up, rebuild, verify
+from mpi.index.sealing import Sealer
 from mpi.linkage.rekeying import Rekeying
 from mpi.service.disclosure import Disclosure
 from mpi.service.matching import Matching
@@ -197,3 +198,24 @@ def test_lookups_ask_the_database_nothing(at):
     assert [len(each) for each in found.answers[:2]] == [1, 0]
     assert asked == []
     assert at.parts.index._env.info()["last_txnid"] == before
+
+
+def test_who_is_asked_for_often_is_read_once_whether_there_or_not(at, monkeypatch):
+    """A batch of one key a thousand times must not take longer for nobody than for somebody hidden."""
+    (outcome,) = at.register("10661")
+    somebody, nobody = EnterpriseId(outcome.eid), EnterpriseId("0" * 8 + "-0000-0000-0000-" + "0" * 12)
+    opened = list[bytes]()
+    open_value = Sealer.open
+
+    def counted(sealer: Sealer, key: bytes, sealed: bytes | memoryview) -> bytes:
+        opened.append(key)
+        return open_value(sealer, key, sealed)
+
+    monkeypatch.setattr(Sealer, "open", counted)
+    counts = []
+    for key in (somebody, nobody):
+        opened.clear()
+        with at.parts.index.reading() as reader:
+            assert len(reader.held([key] * 1000)) == 1000
+        counts.append(len(opened))
+    assert counts == [1, 1]

@@ -82,6 +82,7 @@ class Call:
         whole: the client has said that it sends no more.
         ended: it was answered, or nobody waits for the answer.
         task: what serves it, once it is served by itself.
+        unread: bytes of messages of a stream that its handler has not asked for.
     """
 
     __slots__ = (
@@ -90,7 +91,6 @@ class Call:
         "_came",
         "_failure",
         "_trailing",
-        "_unread",
         "_waiting",
         "connection",
         "deadline",
@@ -100,6 +100,7 @@ class Call:
         "request",
         "stream",
         "task",
+        "unread",
         "whole",
     )
 
@@ -110,7 +111,6 @@ class Call:
         method: Method,
         headers: tuple[Header, ...],
         deadline: float | None,
-        encoding: bytes,
     ) -> None:
         self.connection = connection
         self.stream = stream
@@ -120,12 +120,12 @@ class Call:
         self.request: bytes | None = None
         self.task: asyncio.Task[None] | None = None
         self.whole = self.ended = self._begun = False
-        self._assembler = Assembler(encoding)
+        self._assembler = Assembler()
         self._trailing: Metadata = ()
         self._came = deque[bytes]()
         self._failure: InputRejected | None = None
         self._waiting: asyncio.Future[None] | None = None
-        self._unread = 0
+        self.unread = 0
 
     # What handlers see.
 
@@ -178,8 +178,8 @@ class Call:
         parse = self.method.parse
         while True:
             while not self._came:
-                self.connection.read(self.stream, self._unread)
-                self._unread = 0
+                self.connection.read(self.stream, self.unread)
+                self.unread = 0
                 if self._failure is not None:
                     raise self._failure
                 if self.whole:
@@ -211,8 +211,8 @@ class Call:
 
     @property
     def half_sent(self) -> int:
-        """Bytes of a message of which the end has not come."""
-        return self._assembler.held
+        """Bytes of a request of which the end has not come: of its message, or of the call after it."""
+        return self._assembler.held + (0 if self.whole or self.request is None else len(self.request))
 
     def take(self, piece: bytes, *, last: bool) -> bool:
         """Take a piece of what the client sends; says whether a call that takes one request has it now.
@@ -243,11 +243,11 @@ class Call:
                     raise InputRejected("the stream ends within a message")
         except InputRejected as wrong:
             self._failure = wrong
-        self._unread += len(piece)
+        self.unread += len(piece)
         if not self._came:
             # Part of a message keeps nobody waiting; messages that wait keep their client from sending more.
-            self.connection.read(self.stream, self._unread)
-            self._unread = 0
+            self.connection.read(self.stream, self.unread)
+            self.unread = 0
         if self._waiting is not None and (self._came or last or self._failure is not None):
             if not self._waiting.done():
                 self._waiting.set_result(None)

@@ -147,12 +147,19 @@ class Connection(asyncio.Protocol):
         self._release()
 
     def pause_writing(self) -> None:
-        """Send nothing more for now: the client does not read."""
+        """Send nothing more for now, as the client does not read, and read nothing that would have to be answered.
+
+        The socket is full, not a window of HTTP/2's: that the client reads is all that is waited for.
+        """
         self._full = True
+        if self._transport is not None:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Send on."""
+        """Send and read on."""
         self._full = False
+        if self._transport is not None:
+            self._transport.resume_reading()
         self._flush()
 
     # What the server calls.
@@ -228,8 +235,8 @@ class Connection(asyncio.Protocol):
             self._cut_short.add(call.stream)
 
     async def drained(self, call: Call) -> None:
-        """Wait while a client leaves too much of a stream unread."""
-        if self._full or self._http.queued_body_size(call.stream) > AHEAD_BYTES:
+        """Wait while a client leaves too much unread, of a stream or of all together."""
+        if self._is_behind(call, 1):
             self._blocked[call] = self.loop.create_future()
             try:
                 await self._blocked[call]
@@ -262,13 +269,13 @@ class Connection(asyncio.Protocol):
             self._refuse(stream, _NO_GRPC)
         elif method is None:
             self._refuse(stream, messages.ended(grpc.StatusCode.UNIMPLEMENTED, "there is no such call here"))
-        elif encoding not in (messages.IDENTITY, messages.GZIP):
-            self._refuse(stream, messages.ended(grpc.StatusCode.UNIMPLEMENTED, "messages may be compressed with gzip"))
+        elif encoding != messages.IDENTITY:
+            self._refuse(stream, messages.ended(grpc.StatusCode.UNIMPLEMENTED, "messages are not compressed here"))
         elif (left := messages.seconds_of(timeout)) is not None and left <= 0:
             self._refuse(stream, messages.ended(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed"))
         else:
             deadline = None if left is None else self._heard + left
-            self._open(Call(self, stream, method, event.headers, deadline, encoding), last=event.end_stream)
+            self._open(Call(self, stream, method, event.headers, deadline), last=event.end_stream)
 
     def _open(self, call: Call, *, last: bool) -> None:
         self._calls[call.stream] = call
@@ -317,6 +324,8 @@ class Connection(asyncio.Protocol):
         if call is None:
             return
         self._half_sent -= call.half_sent
+        # What nobody will read counts as read: else the window of the connection would be lost bit by bit.
+        self.read(call.stream, call.unread)
         if not call.ended:
             call.gone()
         if call in self._blocked:
@@ -374,8 +383,13 @@ class Connection(asyncio.Protocol):
 
     def _release_drained(self) -> None:
         for call, waiting in list(self._blocked.items()):
-            if not self._full and self._http.queued_body_size(call.stream) <= AHEAD_BYTES // 2 and not waiting.done():
+            if not self._is_behind(call, 2) and not waiting.done():
                 waiting.set_result(None)
+
+    def _is_behind(self, call: Call, part: int) -> bool:
+        """Say whether the client leaves more unread than so large a part of what it may."""
+        queued = self._http.queued_body_size
+        return self._full or queued(call.stream) > AHEAD_BYTES // part or queued() > UNREAD_BYTES // part
 
     def _release(self) -> None:
         for waiting in self._blocked.values():

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import zlib
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -18,16 +17,16 @@ from ngh2 import Header, NeverIndexedHeader
 from mpi.errors import InputRejected, Reason
 
 MAX_MESSAGE_BYTES = 4 << 20
-"""Longest message that is taken, also after decompression."""
+"""Longest message that is taken."""
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
 CONTENT_TYPE = b"application/grpc"
-IDENTITY, GZIP = b"identity", b"gzip"
+IDENTITY = b"identity"
 BEGUN: tuple[Header, ...] = (
     (b":status", b"200"),
     (b"content-type", CONTENT_TYPE),
-    (b"grpc-accept-encoding", b"identity,gzip"),
+    (b"grpc-accept-encoding", IDENTITY),
 )
 """Headers before the first message of an answer."""
 
@@ -35,7 +34,6 @@ _PREFIX = 5
 """Bytes before a message: whether it is compressed, and its length."""
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
-_WBITS_GZIP = 31
 _OK = (b"grpc-status", b"0")
 _BINARY = "-bin"
 
@@ -54,16 +52,11 @@ def seconds_of(timeout: bytes) -> float | None:
 
 
 class Assembler:
-    """Puts the messages of one call together from the pieces that come.
+    """Puts the messages of one call together from the pieces that come."""
 
-    Attributes:
-        held: bytes of a message that is not whole yet.
-    """
+    __slots__ = ("_pieces",)
 
-    __slots__ = ("_encoding", "_pieces")
-
-    def __init__(self, encoding: bytes = IDENTITY) -> None:
-        self._encoding = encoding
+    def __init__(self) -> None:
         self._pieces: bytearray | None = None
 
     @property
@@ -75,7 +68,7 @@ class Assembler:
         """Take a piece; gives the messages that it completes.
 
         Raises:
-            InputRejected: a message is longer than is taken, is compressed in another way than was said, or damaged.
+            InputRejected: a message is longer than is taken, or compressed.
         """
         if self._pieces is None:
             if piece[:1] == b"\0" and len(piece) - _PREFIX == int.from_bytes(piece[1:_PREFIX], "big"):
@@ -87,30 +80,18 @@ class Assembler:
         while len(pieces) - at >= _PREFIX:
             start = at + _PREFIX
             length = int.from_bytes(pieces[at + 1 : start], "big")
+            if pieces[at]:
+                raise InputRejected("messages are not compressed here")
             if length > MAX_MESSAGE_BYTES:
                 raise _too_long(length)
             if len(pieces) < start + length:
                 break
-            messages.append(self._opened(pieces[at], bytes(pieces[start : start + length])))
+            messages.append(bytes(pieces[start : start + length]))
             at = start + length
         del pieces[:at]
         if not pieces:
             self._pieces = None
         return messages
-
-    def _opened(self, flag: int, content: bytes) -> bytes:
-        if not flag:
-            return content
-        if flag != 1 or self._encoding != GZIP:
-            raise InputRejected("a message is compressed in a way that the call did not name")
-        opener = zlib.decompressobj(_WBITS_GZIP)
-        try:
-            message = opener.decompress(content, MAX_MESSAGE_BYTES)
-        except zlib.error:
-            raise InputRejected("a compressed message is damaged") from None
-        if opener.unconsumed_tail or not opener.eof:
-            raise _too_long(len(message))
-        return message
 
 
 def _too_long(length: int) -> InputRejected:

@@ -60,6 +60,12 @@ class Calls:
         async for request in requests:
             yield request
 
+    async def stuck(self, requests: Any, call: Any) -> Any:
+        """Take the first of a stream, and no more."""
+        async for request in requests:
+            yield request
+            await asyncio.sleep(20)
+
     async def flood(self, request: bytes, call: Any) -> Any:
         """Send without end."""
         while True:
@@ -87,7 +93,7 @@ def serving(calls: Calls, set_up: Callable[[Server], None] = lambda server: None
     async def serve() -> None:
         server = Server()
         handlers = {"Echo": unary(calls.echo), "Wait": unary(calls.wait), "Fail": unary(calls.fail)}
-        handlers |= {"Many": stream(calls.many), "Flood": feed(calls.flood)}
+        handlers |= {"Many": stream(calls.many), "Stuck": stream(calls.stuck), "Flood": feed(calls.flood)}
         server.add_registered_method_handlers("test", handlers)
         server.add("/test/AtOnce", unary(calls.echo), calls.at_once)
         set_up(server)
@@ -111,11 +117,12 @@ def serving(calls: Calls, set_up: Callable[[Server], None] = lambda server: None
 class Raw:
     """One connection, frame by frame."""
 
-    def __init__(self, address: str, settings: dict[int, int] | None = None) -> None:
+    def __init__(self, address: str, *, takes: bool = True) -> None:
+        """Connect; a client that `takes` lets the server send on as answers come."""
         host, _, port = address.rpartition(":")
         self.socket = socket.create_connection((host, int(port)), timeout=10)
-        self.http = ngh2.Connection(ngh2.Role.CLIENT, ngh2.Configuration(auto_window_update=False))
-        self.http.initiate_connection(settings or {})
+        self.http = ngh2.Connection(ngh2.Role.CLIENT, ngh2.Configuration(auto_window_update=takes))
+        self.http.initiate_connection({})
         self.events: list[Any] = []
         self.send()
 

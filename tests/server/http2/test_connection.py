@@ -44,10 +44,12 @@ class TestCalls:
             for content in (b"", b"hello", bytes(MAX_MESSAGE_BYTES)):
                 assert echo(content, timeout=20) == content
 
-    def test_a_request_may_be_compressed(self, address):
-        """Where the client wants it."""
+    def test_compressed_requests_are_refused(self, address):
+        """With what a client can act on."""
         with grpc.insecure_channel(address, compression=grpc.Compression.Gzip) as channel:
-            assert channel.unary_unary("/test/Echo")(b"x" * 10_000, timeout=5) == b"x" * 10_000
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary("/test/Echo")(b"x" * 10_000, timeout=5)
+            assert code(caught) is grpc.StatusCode.UNIMPLEMENTED
 
     def test_streams_go_both_ways(self, address):
         """As many messages as are sent, in their order."""
@@ -223,7 +225,7 @@ class TestLimits:
 
     def test_who_does_not_read_keeps_no_more_than_a_little_waiting(self, calls, address):
         """The handler of a stream waits for its client."""
-        with Raw(address) as raw:
+        with Raw(address, takes=False) as raw:
             raw.call(b"", path=b"/test/Flood")
             time.sleep(0.5)
             first = calls.sent
@@ -234,7 +236,7 @@ class TestLimits:
     def test_who_takes_no_answers_is_asked_to_take_them_first(self, monkeypatch, address):
         """Beyond some bytes further calls are refused; when the answers are taken they are served again."""
         monkeypatch.setattr(connection, "UNREAD_BYTES", 1 << 20)
-        with Raw(address) as raw:
+        with Raw(address, takes=False) as raw:
             streams = []
             for _ in range(40):
                 streams.append(raw.open())
@@ -263,6 +265,65 @@ class TestLimits:
             raw.http.reset_stream(half[0])
             raw.send()
             assert raw.status(raw.call(b"y"))[1] == framed(b"y")
+
+    def test_requests_without_an_end_are_bounded(self, monkeypatch, address):
+        """Whole messages count as well, as long as the call may go on."""
+        monkeypatch.setattr(connection, "HALF_SENT_BYTES", 200_000)
+        with Raw(address) as raw:
+            streams = [raw.open() for _ in range(5)]
+            for stream in streams:
+                raw.say(stream, framed(bytes(60_000)))
+                raw.read(0.02)
+            assert raw.status(streams[3])[0][b"grpc-status"] == b"8"
+            raw.say(streams[0], b"", end=True)
+            assert raw.status(streams[0])[1] == framed(bytes(60_000))
+
+    @pytest.mark.parametrize("ends", ["given up", "by its deadline"])
+    def test_what_nobody_reads_of_a_call_costs_its_connection_nothing(self, monkeypatch, calls, address, ends):
+        """Messages that wait when their stream ends: as much may be sent afterwards as before."""
+        monkeypatch.setattr(connection, "CONNECTION_WINDOW", 1 << 20)
+        with Raw(address) as raw:
+            raw.read(0.1)
+            before = raw.http.remote_window_size
+            for _ in range(10):
+                timeout = {"grpc_timeout": b"100m"} if ends == "by its deadline" else {}
+                stream = raw.open(path=b"/test/Stuck", **timeout)
+                raw.say(stream, framed(bytes(10_000)) * 20)
+                if timeout:
+                    raw.status(stream)
+                else:
+                    raw.read(0.02)
+                    raw.http.reset_stream(stream)
+                    raw.send()
+            raw.read(0.5)
+            assert raw.http.remote_window_size > before // 2
+            assert raw.status(raw.call(b"x"))[1] == framed(b"x")
+
+    def test_many_streams_that_are_not_read_are_bounded_together(self, monkeypatch, calls, address):
+        """Their handlers wait when all of them have sent as much as one connection may leave unread."""
+        monkeypatch.setattr(connection, "UNREAD_BYTES", 2 << 20)
+        with Raw(address, takes=False) as raw:
+            for _ in range(20):
+                raw.call(b"", path=b"/test/Flood")
+            raw.read(0.5)
+            assert calls.sent * 100_000 < 6 << 20
+
+    def test_who_reads_nothing_is_not_read(self, address):
+        """Neither is what it sends: nothing of it has to be answered, and nothing is kept."""
+
+        def flood(raw: Raw) -> None:
+            unknown = ((b":path", b"/none"), *(each for each in RAW_HEADERS if each[0] != b":path"))
+            while True:
+                stream = raw.http.send_request(unknown)
+                raw.send()
+                raw.http.reset_stream(stream)
+                raw.send()
+
+        with Raw(address) as raw, Raw(address) as other:
+            raw.socket.settimeout(0.5)
+            with pytest.raises((OSError, ngh2.NGH2Error)):
+                flood(raw)
+            assert other.status(other.call(b"x"))[1] == framed(b"x")
 
     def test_more_calls_than_a_connection_may_have_wait_at_the_client(self, calls, address):
         """None of them is refused."""
