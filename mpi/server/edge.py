@@ -105,7 +105,7 @@ class Admission:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Asked:
     """One of several calls that are served together.
 
@@ -153,7 +153,6 @@ class Edge:
         self._journal = journal
         self._in_force = rules_digest, " ".join(key_epochs)
         self._inward = inward
-        self._calls = 0
         self._calls_of = Counter[str]()
         self._streams_of = Counter[str]()
         self._waits = set[asyncio.Timeout]()
@@ -198,20 +197,18 @@ class Edge:
                 account = self._account(method, call)
                 try:
                     caller = self._admitted(method, call, account)
-                    assert call.request is not None  # noqa: S101 (it has come whole)
-                    asked.append(Asked(self._taken(together.parse, call.request, account), call, caller, account))
+                    message = self._taken(together.parse, call.taken(), account)
+                    self._enter(caller.urn)
+                    asked.append(Asked(message, call, caller, account))
                 except Exception as error:  # noqa: BLE001 (as below)
                     call.start(partial(self._end, call, account, error))
-            try:
-                outcomes = together.serve(asked)
-            except Exception as error:  # noqa: BLE001 (as below)
-                outcomes = [error] * len(asked)
-            ready, accesses = list[tuple[Call, Answer, Account]](), list[Access]()
-            for each, outcome in zip(asked, outcomes, strict=True):
+            ready, accesses = list[tuple[Asked, Answer]](), list[Access]()
+            for each, outcome in zip(asked, _outcomes(together, asked), strict=True):
                 if isinstance(outcome, Answer):
-                    ready.append((each.call, outcome, each.account))
+                    ready.append((each, outcome))
                     accesses.append(each.account.answered(outcome))
                 elif isinstance(outcome, Exception):
+                    self._exit(each.caller.urn)
                     each.call.start(partial(self._end, each.call, each.account, outcome))
                 else:
                     each.call.start(partial(self._later, each, outcome))
@@ -220,26 +217,31 @@ class Edge:
 
         return guarded
 
-    def _leave(self, ready: Sequence[tuple[Call, Answer, Account]], written: asyncio.Future[None]) -> None:
+    def _leave(self, ready: Sequence[tuple[Asked, Answer]], written: asyncio.Future[None]) -> None:
         """Send answers whose entries are on disk."""
         error = written.exception()
-        for call, answer, account in ready:
-            if error is None:
-                call.answer(answer.content)
-            elif not call.ended:
-                call.start(partial(self._end, call, account, error))
+        for asked, answer in ready:
+            self._exit(asked.caller.urn)
+            try:
+                if error is None:
+                    asked.call.answer(answer.content)
+                else:
+                    asked.call.fail(error if isinstance(error, Exception) else ServiceUnavailable(_STOPPING))
+            except Exception as wrong:  # noqa: BLE001 (one call's failure is its own)
+                asked.call.fail(wrong)
 
     async def _later(self, asked: Asked, work: Callable[[], Awaitable[Answer]]) -> None:
         """Finish a call that could not be answered at once."""
         ACCOUNT.set(asked.account)
         CALLER.set(asked.caller)
         try:
-            with self._place(asked.caller.urn):
-                answer = await work()
-                await self._journal.write(asked.account.answered(answer))
+            answer = await work()
+            await self._journal.write(asked.account.answered(answer))
             asked.call.answer(answer.content)
         except BaseException as error:  # noqa: BLE001 (the last place that can keep a message from leaking)
             await self._end(asked.call, asked.account, error)
+        finally:
+            self._exit(asked.caller.urn)
 
     def _unary(self, method: str, parse: Parse, serve: Callable[[Any, Context], Awaitable[Any]]) -> Any:
         async def guarded(request: bytes, context: Context) -> Any:
@@ -332,14 +334,20 @@ class Edge:
 
     @contextmanager
     def _place(self, caller: str) -> Iterator[None]:
-        if self._calls >= MAX_CALLS:
-            raise RateLimited(f"the server serves {MAX_CALLS} calls already", BUSY_SECONDS)
-        self._calls += 1
+        self._enter(caller)
         try:
-            with _counted(self._calls_of, caller, CALLS_OF_ONE, "calls under way", BUSY_SECONDS):
-                yield
+            yield
         finally:
-            self._calls -= 1
+            self._exit(caller)
+
+    def _enter(self, caller: str) -> None:
+        """Give a client one of the places of calls that are served at the same time."""
+        if self._calls_of.total() >= MAX_CALLS:
+            raise RateLimited(f"the server serves {MAX_CALLS} calls already", BUSY_SECONDS)
+        _count(self._calls_of, caller, CALLS_OF_ONE, "calls under way", BUSY_SECONDS)
+
+    def _exit(self, caller: str) -> None:
+        _uncount(self._calls_of, caller)
 
     def _open(self, caller: str) -> AbstractContextManager[None]:
         return _counted(self._streams_of, caller, STREAMS_OF_ONE, "streams open", IDLE_SECONDS)
@@ -399,15 +407,33 @@ class Edge:
 @contextmanager
 def _counted(held: Counter[str], caller: str, most: int, what: str, wait: float) -> Iterator[None]:
     """Count what a client has at the same time, and refuse more than its share."""
-    if held[caller] >= most:
-        raise RateLimited(f"the client has {most} {what} already", wait)
-    held[caller] += 1
+    _count(held, caller, most, what, wait)
     try:
         yield
     finally:
-        held[caller] -= 1
-        if not held[caller]:
-            del held[caller]
+        _uncount(held, caller)
+
+
+def _count(held: Counter[str], caller: str, most: int, what: str, wait: float) -> None:
+    if held[caller] >= most:
+        raise RateLimited(f"the client has {most} {what} already", wait)
+    held[caller] += 1
+
+
+def _uncount(held: Counter[str], caller: str) -> None:
+    held[caller] -= 1
+    if not held[caller]:
+        del held[caller]
+
+
+def _outcomes(together: Together, asked: Sequence[Asked]) -> Sequence[Outcome]:
+    """Serve calls together; where that fails, each by itself, so that it fails for nobody else."""
+    try:
+        return together.serve(asked)
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is told to its caller)
+        if len(asked) < 2:
+            return [error] * len(asked)
+        return [outcome for each in asked for outcome in _outcomes(together, [each])]
 
 
 class Guarded:

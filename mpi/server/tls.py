@@ -99,8 +99,9 @@ def check(tls: TlsFiles) -> ssl.SSLContext:
         raise ConfigInvalid("tls.client_authority", f"{tls.client_authority}: {error.strerror}") from None
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(["h2"])
-    # A session that is taken up again would go on under an authority that counts no more.
-    context.options |= ssl.OP_NO_TICKET
+    # No session is taken up again, as it would go on under an authority that counts no more: no tickets, and nothing
+    # older than TLS 1.3, which resumes by them alone.
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0
     return context
 

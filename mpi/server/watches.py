@@ -30,7 +30,7 @@ STILL_SECONDS = 15.0
 """After this time without a page a cursor leaves alone."""
 EVENTS_OF_ONE = 200
 """No further changes are read for a page that holds so many events."""
-REST = 3.0
+REST = 1.0
 """How long the thread that reads rests, by the time that it worked: lookups share the interpreter with it, and a feed
 can wait where somebody at a desk cannot."""
 WATCHES_OF_ONE = 8

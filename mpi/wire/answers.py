@@ -19,7 +19,7 @@ _OPENED = b"\x18\x01"
 _REGISTRATIONS, _BATCH_REGISTRATIONS = tag(4), tag(3)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer:
     """A response as it is sent.
 

@@ -77,6 +77,8 @@ class Call:
         stream: its number there.
         method: how it is served.
         headers: as they came.
+        begun: time of the event loop at which it came.
+        charged: bytes of its request that its connection has counted as half sent.
         deadline: time of the event loop at which the client waits no longer; None where it waits for ever.
         request: the request of a call that takes one.
         whole: the client has said that it sends no more.
@@ -92,6 +94,8 @@ class Call:
         "_failure",
         "_trailing",
         "_waiting",
+        "begun",
+        "charged",
         "connection",
         "deadline",
         "ended",
@@ -116,6 +120,7 @@ class Call:
         self.stream = stream
         self.method = method
         self.headers = headers
+        self.begun = connection.loop.time()
         self.deadline = deadline
         self.request: bytes | None = None
         self.task: asyncio.Task[None] | None = None
@@ -125,7 +130,7 @@ class Call:
         self._came = deque[bytes]()
         self._failure: InputRejected | None = None
         self._waiting: asyncio.Future[None] | None = None
-        self.unread = 0
+        self.unread = self.charged = 0
 
     # What handlers see.
 
@@ -212,7 +217,7 @@ class Call:
     @property
     def half_sent(self) -> int:
         """Bytes of a request of which the end has not come: of its message, or of the call after it."""
-        return self._assembler.held + (0 if self.whole or self.request is None else len(self.request))
+        return self._assembler.held + (0 if self.ended or self.request is None else len(self.request))
 
     def take(self, piece: bytes, *, last: bool) -> bool:
         """Take a piece of what the client sends; says whether a call that takes one request has it now.
@@ -234,6 +239,11 @@ class Call:
         if last and (self.request is None or self._assembler.held):
             raise InputRejected("the call ends before its message does")
         return last
+
+    def taken(self) -> bytes:
+        """Give the request of a call that takes one, and keep it no longer."""
+        request, self.request = self.request, None
+        return request or b""
 
     def _queue(self, piece: bytes, *, last: bool) -> None:
         try:
@@ -273,15 +283,15 @@ class Call:
         self.gone()
 
     def gone(self) -> None:
-        """Nobody waits for the answer any more."""
-        self.ended = True
+        """Nobody waits for the answer any more. What serves it is told when it has begun, at least: it has to account."""
+        self.ended, self.request = True, None
         if self.task is not None:
-            self.task.cancel()
+            self.connection.loop.call_soon(self.task.cancel)
 
     async def run(self) -> None:
         """Serve the call by its handler, from its request to its end."""
         method = self.method
-        request: Any = self.requests() if method.takes_many else self.request
+        request: Any = self.requests() if method.takes_many else self.taken()
         if not method.takes_many and method.parse is not None:
             request = method.parse(request)
         served = method.serve(request, self)

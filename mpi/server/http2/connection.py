@@ -11,7 +11,7 @@ import grpc
 import ngh2
 from ngh2 import Header, Setting
 
-from mpi.errors import InputRejected, RateLimited
+from mpi.errors import InputRejected, RateLimited, ServiceUnavailable
 from mpi.server.http2 import messages
 from mpi.server.http2.call import Call, Method
 from mpi.server.tls import NOBODY, peer_of
@@ -31,6 +31,10 @@ TOGETHER = 128
 MAX_HEADER_BYTES = 16 << 10
 IDLE_SECONDS, SIGN_SECONDS = 60.0, 20.0
 """A client of which nothing was heard for so long is asked for a sign of life, and has so long to give it."""
+REQUEST_SECONDS = 60.0
+"""How long a request may take to come."""
+FULL_SECONDS = 60.0
+"""How long a client may read nothing of what is sent to it."""
 BUSY_SECONDS = 1.0
 """How long a client that was refused should wait."""
 
@@ -104,7 +108,7 @@ class Connection(asyncio.Protocol):
         self._blocked: dict[Call, asyncio.Future[None]] = {}
         self._half_sent = 0
         self._scheduled = self._full = self._leaving = self._over = False
-        self._heard, self._asked = loop.time(), 0.0
+        self._heard, self._asked, self._filled = loop.time(), 0.0, 0.0
         self._on: dict[type[ngh2.Event], Callable[[Any], None]] = {
             ngh2.RequestReceived: self._requested,
             ngh2.DataReceived: self._received,
@@ -151,7 +155,7 @@ class Connection(asyncio.Protocol):
 
         The socket is full, not a window of HTTP/2's: that the client reads is all that is waited for.
         """
-        self._full = True
+        self._full, self._filled = True, self.loop.time()
         if self._transport is not None:
             self._transport.pause_reading()
 
@@ -166,9 +170,12 @@ class Connection(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """End calls whose deadline has passed, and find out whether a silent client is still there."""
-        for call in [each for each in self._calls.values() if each.deadline is not None and each.deadline < now]:
-            call.overdue()
-        if self._asked and now - self._asked > SIGN_SECONDS:
+        for call in list(self._calls.values()):
+            if call.deadline is not None and call.deadline < now:
+                call.overdue()
+            elif not (call.whole or call.ended or call.method.takes_many) and now - call.begun > REQUEST_SECONDS:
+                call.fail(ServiceUnavailable("the request did not come; send it again"))
+        if (self._full and now - self._filled > FULL_SECONDS) or (self._asked and now - self._asked > SIGN_SECONDS):
             self._drop()
         elif not self._asked and now - self._heard > IDLE_SECONDS:
             self._asked = now
@@ -199,8 +206,8 @@ class Connection(asyncio.Protocol):
         if size:
             try:
                 self._http.acknowledge_received_data(size, stream)
-            except ngh2.NGH2Error:
-                return  # the call has ended meanwhile
+            except (ngh2.NGH2Error, ValueError):
+                return  # the connection has ended meanwhile
 
     def answer(self, call: Call, content: bytes, trailers: tuple[Header, ...]) -> None:
         """Send the one response of a call, and end it."""
@@ -302,15 +309,15 @@ class Connection(asyncio.Protocol):
             self._take(call, b"", last=True)
 
     def _take(self, call: Call, piece: bytes, *, last: bool) -> None:
-        before = call.half_sent
         try:
             ready = call.take(piece, last=last)
         except InputRejected as wrong:
             call.fail(wrong)
             ready = False
-        self._half_sent += call.half_sent - before
+        self._charge(call, 0 if ready else call.half_sent)
         if self._half_sent > HALF_SENT_BYTES and not call.ended:
             call.fail(RateLimited("too many requests have come in part", BUSY_SECONDS))
+            call.gone()
         if not ready:
             return
         if call.method.together is not None:
@@ -318,16 +325,21 @@ class Connection(asyncio.Protocol):
         else:
             call.start(call.run)
 
+    def _charge(self, call: Call, held: int) -> None:
+        """Count what of a request has come and is kept until the rest has."""
+        self._half_sent += held - call.charged
+        call.charged = held
+
     def _closed(self, event: ngh2.StreamClosed) -> None:
         self._cut_short.discard(event.stream_id)
         call = self._calls.pop(event.stream_id, None)
         if call is None:
             return
-        self._half_sent -= call.half_sent
+        self._charge(call, 0)
         # What nobody will read counts as read: else the window of the connection would be lost bit by bit.
-        self.read(call.stream, call.unread)
-        if not call.ended:
-            call.gone()
+        unread, call.unread = call.unread, 0
+        self.read(call.stream, unread)
+        call.gone()
         if call in self._blocked:
             self._release()
 
