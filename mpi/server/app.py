@@ -64,9 +64,9 @@ SWITCH_SECONDS = 0.0005
 """How long the busy event loop may keep other threads waiting. The audit journal's thread works for a moment between
 two waits for the disk, and answers wait for it: Python's default of 5 ms would be longer than both."""
 
-YOUNG_OBJECTS = 20_000
+YOUNG_OBJECTS = 5_000
 """Objects after which the collector looks for rings among them. Answering a batch makes thousands, and none in a ring;
-Python's default of 700 would look at each of them several times."""
+Python's default of 700 would look at each of them time and again."""
 _LOCATOR = locator_service_pb2.DESCRIPTOR.services_by_name["LocatorService"].full_name
 _OTHERS = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
@@ -123,7 +123,7 @@ def run(
     """Serve as `serve` does, on an event loop of its own, until SIGINT or SIGTERM."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()  # what was loaded for the start stays to the end: no collection need go through it again
-    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+    gc.set_threshold(YOUNG_OBJECTS, 10, 10)
     uvloop.run(serve(application, listen, tls, on_ready, lookups_only=lookups_only))
 
 

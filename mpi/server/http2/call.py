@@ -283,7 +283,7 @@ class Call:
         self.gone()
 
     def gone(self) -> None:
-        """Nobody waits for the answer any more. What serves it is told when it has begun, at least: it has to account."""
+        """Nobody waits for the answer any more. What serves it is told once it has begun, as it has to account."""
         self.ended, self.request = True, None
         if self.task is not None:
             self.connection.loop.call_soon(self.task.cancel)
