@@ -269,3 +269,27 @@ def test_hidden_takes_as_long_as_none(at):
     print(f"medians {medians[True]} ns hidden, {medians[False]} ns none, quartiles of none {spread}")  # noqa: T201
     # Less apart than a tenth of a lookup, or than the noise of a single one.
     assert apart < max(0.1 * medians[False], spread[2] - spread[0])
+
+
+def test_who_is_asked_for_again_and_again_is_weighed_once(at, monkeypatch):
+    """By one client in one batch, or by several calls that came together; each still has its own account."""
+    record = at.register("10661")
+    at.consents.withdraw(number(record), "law", [TREAT], ACTOR)
+    hidden, unknown = number(record), IdentifierToken(number(record).kind, bytes(32))
+    weighed = list[str]()
+    seen = Disclosure._seen
+
+    def counted(self: Disclosure, reader: object, members: list[object], asking: Asking) -> object:
+        weighed.append(asking.client)
+        return seen(self, reader, members, asking)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Disclosure, "_seen", counted)
+    for key in (hidden, unknown):
+        weighed.clear()
+        askings = [Asking("urn:mpi:exchange:cdes", "", TREAT) for _ in range(100)]
+        askings += [Asking("urn:mpi:exchange:other", "", TREAT) for _ in range(100)]
+        found = at.disclosure.locate_all([key] * 200, askings)
+        assert found.answers == [()] * 200
+        assert weighed == ["urn:mpi:exchange:cdes", "urn:mpi:exchange:other"]
+        assert len({frozenset(each.weighed.eids) for each in askings}) == 1
+        assert all(bool(each.weighed.eids) is (key is hidden) for each in askings)

@@ -403,3 +403,14 @@ def test_the_port_of_another_server_is_not_taken():
     assert listener.BACKLOG >= 128
     with serving(Calls()) as address, pytest.raises(Exception, match="cannot be bound"):
         listener._bound("127.0.0.1", int(address.rpartition(":")[2]), shared=False)
+
+
+def test_a_request_that_does_not_come_is_given_up(monkeypatch, address):
+    """A call without its request, and without a deadline, ends after a while; a stream may wait."""
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.2)
+    with Raw(address) as raw:
+        stream, half = raw.open(path=b"/test/Many"), raw.open()
+        raw.say(half, framed(b"hello")[:4])
+        assert raw.status(half)[0][b"grpc-status"] == b"14"
+        raw.say(stream, framed(b"x"), end=True)
+        assert raw.status(stream)[1] == framed(b"x")
