@@ -70,7 +70,7 @@ async def closed_loop(
 
 
 class Quick(asyncio.Protocol):
-    """A client of one method on nghttp2, that costs a fifth of gRPC's own.
+    """A client of one method on nghttp2, that costs less than gRPC's own.
 
     In an open loop the generator must be quick on the same cores that the server and registrations run on; else it is
     its own waiting that is measured.
