@@ -6,6 +6,7 @@ import re
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 TOKEN_BYTES = 32
 """Length of every keyed token: HMAC-SHA256."""
@@ -47,8 +48,7 @@ class IdentifierKind(StrEnum):
     """Telephone number; families share them."""
 
 
-@dataclass(frozen=True, slots=True, order=True, repr=False)
-class IdentifierToken:
+class IdentifierToken(NamedTuple):
     """A keyed hash of one number."""
 
     kind: IdentifierKind
@@ -58,8 +58,7 @@ class IdentifierToken:
         return f"IdentifierToken({self.kind.value})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class LocalIdToken:
+class LocalIdToken(NamedTuple):
     """A keyed hash of a facility code and a local id: finds one facility's record."""
 
     value: bytes

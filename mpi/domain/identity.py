@@ -36,22 +36,29 @@ class Location:
 
 
 class ReadyIdentity(NamedTuple):
-    """One person as `Identity`, with the locations as an answer holds them already.
+    """One person as the index holds them, with the locations as an answer holds them already.
 
     Attributes:
-        eid: enterprise id.
+        eid: enterprise id; "" for nobody.
         answer: the locations, in the wire format of mpi.v1.Identity.
-        facilities: codes of the facilities in it, sorted.
+        codes: codes of the facilities in it, sorted, with spaces between them.
+        silent: nobody ever said anything about consent for any of its records.
         split: as in `Identity`.
     """
 
     eid: str
     answer: bytes
-    facilities: Sequence[str]
+    codes: bytes
+    silent: bool = True
     split: tuple[str, ...] = ()
 
+    @property
+    def facilities(self) -> Sequence[str]:
+        """Codes of the facilities that hold its records, sorted."""
+        return self.codes.decode().split(" ")
+
     def __repr__(self) -> str:
-        return f"ReadyIdentity({', '.join(self.facilities)})"
+        return f"ReadyIdentity({self.codes.decode()})"
 
 
 @dataclass(frozen=True, slots=True)

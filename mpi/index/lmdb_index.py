@@ -6,6 +6,7 @@ table         key                                    value
 candidates    name of (channel, bucket token)        many: record number encrypted per channel, then vector
 locations     name of a look-up key                  many: enterprise id, encrypted
 records       record number, encrypted               enterprise id, encrypted; names of the record's candidates
+answers       another name of an enterprise id       what a lookup shows of it, ready; whether all were silent
 identities    name of an enterprise id               members: number, facility, pointer, tokens, channels
 standing      name of an enterprise id               the one that it stands for, and those split off it
 consents      name of a number of a person            what citizens said, by network and purpose
@@ -18,9 +19,10 @@ state         "format"                               format of the rows
 state         "epoch"                                name of the key at rest that the rows are sealed with
 ============  =====================================  =====================================================
 
-Names are keyed hashes. A lookup reads `locations`, `standing` and `identities`; matching reads `candidates`, `records`
-and `identities`. None of them touches SQL. A record's own row names its candidates, so it can be taken out by whoever
-has not its content, which after an erasure nobody has.
+Names are keyed. A lookup reads `locations` and `answers`; where somebody said something about consent, or something is
+hidden, also `identities`, `consents` and `objections`. Matching reads `candidates`, `records` and `identities`. None of
+them touches SQL. A record's own row names its candidates, so it can be taken out by whoever has not its content, which
+after an erasure nobody has.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import lmdb
 import numpy as np
@@ -47,11 +49,11 @@ from mpi.at_rest import AtRest
 from mpi.domain.changes import LastRegistration
 from mpi.domain.consent import Consent, Subject
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
-from mpi.domain.identity import Identity, Location
+from mpi.domain.identity import Identity, Location, ReadyIdentity
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.errors import IndexCorrupt
 from mpi.index.ready import ready_answer, ready_registration
-from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer, eid_bytes, eid_text, eid_texts
+from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer, blocks_of, eid_bytes, eid_text, eid_texts
 from mpi.linkage.comparison import Vectors
 from mpi.linkage.fellegi_sunter import Features
 from mpi.store.consent_packing import pack_consents, pack_subject, replaced, unpack_consents
@@ -63,6 +65,7 @@ TABLES = (
     "candidates",
     "locations",
     "records",
+    "answers",
     "identities",
     "standing",
     "consents",
@@ -79,7 +82,7 @@ LOOK_SECONDS = 0.02
 DEAD_SECONDS = 60.0
 """How often whoever writes looks for processes that died while they read: LMDB keeps every page that was there then."""
 
-FORMAT = b"3"
+FORMAT = b"4"
 """Format of the rows; an index of another one is rebuilt."""
 
 _REVISION = b"revision"
@@ -88,11 +91,10 @@ _FORMAT = b"format"
 _EPOCH = b"epoch"
 _LINEAGE = b"lineage"
 _NOBODY = b"nobody"
-_NONE: list[bytes] = []
 _U16 = struct.Struct(">H")
 _U64 = struct.Struct(">Q")
-_HEAD = struct.Struct(">HI")
-"""Before the members of an identity: bytes of the codes of their facilities, and of the ready answer."""
+_ANSWER = struct.Struct(">?H")
+"""Before a ready answer: whether nobody said anything about consent, and bytes of the codes of its facilities."""
 _EID_BYTES = 16
 _LOCATION = NAME_BYTES + BLOCK
 """Bytes of a row of locations: its key, and an enterprise id encrypted."""
@@ -282,7 +284,7 @@ class Index:
         while True:
             self._gate.enter()
             try:
-                return self._env.begin(write=True) if write else self._env.begin(buffers=True)
+                return self._env.begin(write=write)
             except lmdb.MapResizedError:
                 self._gate.leave()
             except BaseException:
@@ -399,36 +401,6 @@ class _Gate:
             yield
 
 
-class Held(NamedTuple):
-    """An identity that a key leads to; what it holds is read as far as it is asked for.
-
-    Attributes:
-        eid: enterprise id; "" for nobody.
-        facilities: codes of the facilities of its members, sorted, with spaces between them.
-        answer: what shows all of them, see `mpi.index.ready`.
-        packed: the row.
-    """
-
-    eid: str
-    facilities: bytes
-    answer: bytes
-    packed: bytes
-
-    def __repr__(self) -> str:
-        return "Held(***)"
-
-    @classmethod
-    def of(cls, eid: str, packed: bytes) -> Held:
-        """Read the row of an identity."""
-        codes, answer = _HEAD.unpack_from(packed)
-        start = _HEAD.size + codes
-        return cls(eid, packed[_HEAD.size : start], packed[start : start + answer], packed)
-
-    def members(self) -> list[Member]:
-        """Its members by record number."""
-        return _unpack_members(self.packed)
-
-
 class IndexReader:
     """A snapshot of the index."""
 
@@ -441,18 +413,17 @@ class IndexReader:
     def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         """Read every row of a table as it lies on disk, in its order; for verification."""
         with self._transaction.cursor(self._tables[table]) as cursor:
-            for key, value in cursor.iternext(keys=True, values=True):
-                yield bytes(key), bytes(value)
+            yield from cursor.iternext(keys=True, values=True)
 
     def revision(self) -> int:
         """Revision of the store that this snapshot stands at."""
         value = self._transaction.get(_REVISION, db=self._tables["state"])
-        return 0 if value is None else int(_U64.unpack(bytes(value))[0])
+        return 0 if value is None else int(_U64.unpack(value)[0])
 
     def turn(self) -> int:
         """Turn up to which this snapshot knows when facilities registered, see `LastRegistration`."""
         value = self._transaction.get(_TURN, db=self._tables["state"])
-        return 0 if value is None else int(_U64.unpack(bytes(value))[0])
+        return 0 if value is None else int(_U64.unpack(value)[0])
 
     def last_registrations(self, facilities: Iterable[str]) -> dict[str, bytes]:
         """When facilities registered last, see `mpi.index.ready`; those that never did are left out."""
@@ -461,7 +432,7 @@ class IndexReader:
             key = self._sealer.name("facilities", code.encode())
             sealed = self._transaction.get(key, db=self._tables["facilities"])
             if sealed is not None:
-                found[code] = _registered(self._sealer, key, bytes(sealed))
+                found[code] = _registered(self._sealer, key, sealed)
         return found
 
     def lineage(self) -> str:
@@ -509,8 +480,8 @@ class IndexReader:
             if not cursor.set_key(_location_name(self._sealer, key)):
                 return []
             if cursor.count() == 1:
-                return [self._sealer.record_value.open_eid(bytes(cursor.value()))]
-            blocks = [bytes(block) for block in cursor.iternext_dup()]
+                return [self._sealer.record_value.open_eid(cursor.value())]
+            blocks = list(cursor.iternext_dup())
         return sorted(self._sealer.record_value.open_eid(block) for block in blocks)
 
     def eid_of(self, number: int) -> str:
@@ -527,7 +498,7 @@ class IndexReader:
     def placed(self, number: int) -> str:
         """Identity that a record belongs to; "" for a record that is not held."""
         block = self._transaction.get(self._sealer.record_key.seal_number(number), db=self._tables["records"])
-        return "" if block is None else self._sealer.record_value.open_eid(bytes(block[:BLOCK]))
+        return "" if block is None else self._sealer.record_value.open_eid(block[:BLOCK])
 
     def objections(self, after: bytes, most: int) -> tuple[list[Consent], bytes]:
         """What records were parted from, some records at a time.
@@ -545,8 +516,8 @@ class IndexReader:
             for _ in range(most):
                 if not there:
                     return found, b""
-                key = bytes(cursor.key())
-                found += unpack_consents(self._sealer.open(key, bytes(cursor.value())))
+                key = cursor.key()
+                found += unpack_consents(self._sealer.open(key, cursor.value()))
                 there = cursor.next()
             return found, bytes(cursor.key()) if there else b""
 
@@ -561,7 +532,7 @@ class IndexReader:
         """
         key = self._sealer.identity_name(eid)
         sealed = self._transaction.get(key, db=self._tables["identities"])
-        return () if sealed is None else _opened(self._sealer, key, bytes(sealed))
+        return () if sealed is None else _opened(self._sealer, key, sealed)
 
     def consents(self, members: Iterable[Member]) -> list[Consent]:
         """What holds of what was said about the person whose records these are.
@@ -582,60 +553,59 @@ class IndexReader:
         table = _table_of(subject)
         key = self._sealer.name(table, pack_subject(subject))
         sealed = self._transaction.get(key, db=self._tables[table])
-        return [] if sealed is None else unpack_consents(self._sealer.open(key, bytes(sealed)))
+        return [] if sealed is None else unpack_consents(self._sealer.open(key, sealed))
 
-    def held(self, keys: Sequence[LocateKey]) -> list[list[Held]]:
+    def held(self, keys: Sequence[LocateKey]) -> list[list[ReadyIdentity]]:
         """Identities that each of some look-up keys leads to, read together: each step for all keys at once.
 
         Where there are none, nobody comes back, without an id, after the same work: how long a lookup takes must not
         tell somebody hidden from nobody.
         """
-        led_to = self._led_to(keys)
-        every = list(dict.fromkeys([eid for _, each in led_to for eid in each]))
+        own, led_to = self._led_to(keys)
+        for name in own:
+            # An id of nobody; so it is with an enterprise id that was asked for and that nobody has.
+            led_to.setdefault(name, [name[:BLOCK]])
+        every = list({eid for eids in led_to.values() for eid in eids})
         packed = b"".join(every)
-        names, open_value = self._sealer.identity_names(packed), self._sealer.open
-        with self._transaction.cursor(self._tables["identities"]) as cursor:
-            rows = cursor.getmulti(names)
-            if len(rows) < len(names):  # an id that was asked for, of an identity that is not held
-                there = {bytes(name) for name, _ in rows}
-                every = [eid for eid, name in zip(every, names, strict=True) if name in there]
-                names = [name for name in names if name in there]
-            texts = eid_texts(b"".join(every))
-            found = {
-                eid: Held.of(text, open_value(name, value))
-                for eid, name, text, (_, value) in zip(every, names, texts, rows, strict=True)
-            }
-        # Who is asked for twice is read once, and so is nobody.
-        nobody: dict[bytes, list[Held]] = {}
-        held = []
-        for name, eids in led_to:
-            those = [found[eid] for eid in eids if eid in found]
-            if not those and name not in nobody:
-                nobody[name] = [Held.of("", self._nobody())]
-            held.append(those or nobody[name])
-        return held
+        names, texts = self._sealer.answer_names(packed), eid_texts(packed)
+        with self._transaction.cursor(self._tables["answers"]) as cursor:
+            rows = dict(cursor.getmulti(sorted(names)))  # neighbours share pages
+        nobody = _NOBODY, _nobody_of(self._sealer)[0]
+        opened = self._sealer.open_all([(name, rows[name]) if name in rows else nobody for name in names])
+        ready = {
+            eid: _ready(text if name in rows else "", row)
+            for eid, name, text, row in zip(every, names, texts, opened, strict=True)
+        }
+        held: dict[bytes, list[ReadyIdentity]] = {}
+        for name, eids in led_to.items():
+            those = [ready[eid] for eid in eids]
+            held[name] = those if len(those) == 1 else [each for each in those if each.eid] or those[:1]
+        return [held[name] for name in own]
 
-    def _led_to(self, keys: Sequence[LocateKey]) -> list[tuple[bytes, list[bytes]]]:
-        """For each key a name of its own, and the enterprise ids that it leads to, sorted."""
+    def _led_to(self, keys: Sequence[LocateKey]) -> tuple[list[bytes], dict[bytes, list[bytes]]]:
+        """For each key a name of its own; and for these the enterprise ids that they lead to, sorted, if to any."""
         tokens = [key for key in keys if not isinstance(key, EnterpriseId)]
-        names = self._sealer.names("locations", map(_location_parts, tokens))
+        names = self._sealer.look_up_names(list(map(_label, tokens)), [token.value for token in tokens])
         with self._transaction.cursor(self._tables["locations"]) as cursor:
-            every = list(dict.fromkeys(names))
-            rows = bytes(cursor.getmulti(every, dupdata=True, dupfixed_bytes=BLOCK, keyfixed=True))
-        ids = self._sealer.record_value.open(
-            b"".join([rows[at + NAME_BYTES : at + _LOCATION] for at in range(0, len(rows), _LOCATION)])
-        )
-        led: dict[bytes, list[bytes]] = {}
-        for at in range(0, len(ids), BLOCK):
-            led.setdefault(rows[2 * at : 2 * at + NAME_BYTES], []).append(ids[at : at + BLOCK])
-        for several in led.values():
-            if len(several) > 1:
-                several.sort()
-        of_tokens = iter([(name, led.get(name, _NONE)) for name in names])
-        return [self._stands_for(key) if isinstance(key, EnterpriseId) else next(of_tokens) for key in keys]
-
-    def _stands_for(self, key: EnterpriseId) -> tuple[bytes, list[bytes]]:
-        return key.value.encode(), [eid_bytes(self.resolve(key.value))]
+            every = sorted(set(names))
+            rows = cursor.getmulti(every, dupdata=True, dupfixed_bytes=BLOCK, keyfixed=True)
+        table = np.frombuffer(rows, np.uint8).reshape(-1, _LOCATION)
+        ids = blocks_of(self._sealer.record_value.open(table[:, NAME_BYTES:].tobytes()))
+        led_to: dict[bytes, list[bytes]] = {}
+        for name, eid in zip(blocks_of(table[:, :NAME_BYTES].tobytes()), ids, strict=True):
+            led_to.setdefault(name, []).append(eid)
+        for several in led_to.values():
+            several.sort()
+        if len(tokens) == len(keys):
+            return names, led_to
+        of_tokens, own = iter(names), list[bytes]()
+        for key in keys:
+            if isinstance(key, EnterpriseId):
+                own.append(key.value.encode())
+                led_to[own[-1]] = [eid_bytes(self.resolve(key.value))]
+            else:
+                own.append(next(of_tokens))
+        return own, led_to
 
     def is_silent(self) -> bool:
         """Say whether nobody ever said anything about consent."""
@@ -648,13 +618,14 @@ class IndexReader:
         """Members of an identity as they are packed; empty where there is none."""
         key = self._sealer.identity_name(eid)
         sealed = self._transaction.get(key, db=self._tables["identities"])
-        return b"" if sealed is None else self._sealer.open(key, bytes(sealed))
+        return b"" if sealed is None else self._sealer.open(key, sealed)
 
-    def _nobody(self) -> bytes:
-        eid = self._sealer.record_value.open_eid(bytes(BLOCK))
-        key = self._sealer.identity_name(eid)
-        self._transaction.get(key, db=self._tables["identities"])
-        return self._sealer.open(_NOBODY, _nobody_of(self._sealer))
+    def members_of(self, held: ReadyIdentity) -> list[Member]:
+        """Members of an identity by record number; for nobody some, after the same work."""
+        if held.eid:
+            return self.members(held.eid)
+        self._packed(eid_text(bytes(BLOCK)))
+        return _unpack_members(self._sealer.open(_NOBODY, _nobody_of(self._sealer)[1]))
 
     def locate(self, key: LocateKey) -> tuple[Identity, ...]:
         """Identities that a look-up key leads to, each with its locations in order."""
@@ -672,7 +643,7 @@ class IndexReader:
         sealed = self._transaction.get(key, db=self._tables["standing"])
         if sealed is None:
             return "", []
-        packed = self._sealer.open(key, bytes(sealed))
+        packed = self._sealer.open(key, sealed)
         target, *parts = (packed[at : at + _EID_BYTES] for at in range(0, len(packed), _EID_BYTES))
         return ("" if target == bytes(_EID_BYTES) else eid_text(target)), [eid_text(part) for part in parts]
 
@@ -769,6 +740,9 @@ class IndexWriter(IndexReader):
         key = self._sealer.name(table, pack_subject(said.subject))
         packed = pack_consents(replaced(self.said(said.subject), said))
         self._transaction.put(key, self._sealer.seal(key, packed), db=self._tables[table])
+        self._silent = False
+        for eid in self._about(said.subject):
+            self._identity(eid)  # its answer is no longer ready for everybody
 
     def flush(self) -> None:
         """Write the identities that were touched and the look-up keys that changed with them."""
@@ -781,6 +755,7 @@ class IndexWriter(IndexReader):
         self._places.clear()
         names = {self._sealer.identity_name(eid): eid for eid in self._touched}
         self._write("identities", names, self._held_in)
+        self._write("answers", {self._sealer.answer_name(eid): eid for eid in self._touched}, self._ready_of)
         locations = self._tables["locations"]
         added: set[tuple[bytes, bytes]] = set()
         for eid, members in self._touched.items():
@@ -820,6 +795,27 @@ class IndexWriter(IndexReader):
     def _held_in(self, key: bytes, eid: str) -> bytes | None:
         members = self._touched[eid]
         return self._sealer.seal(key, _pack_members([members[each] for each in sorted(members)])) if members else None
+
+    def _ready_of(self, key: bytes, eid: str) -> bytes | None:
+        members = list(self._touched[eid].values())
+        return self._sealer.seal(key, _pack_answer(members, silent=not self._spoken(members))) if members else None
+
+    def _spoken(self, members: Iterable[Member]) -> bool:
+        """Say whether anything was ever said about consent for one of these records."""
+        if self.is_silent():
+            return False
+        subjects = {subject for member in members for subject in member.subjects()}
+        return any(
+            self._transaction.get(self._sealer.name(table, pack_subject(subject)), db=self._tables[table]) is not None
+            for subject, table in zip(subjects, map(_table_of, subjects), strict=True)
+        )
+
+    def _about(self, subject: Subject) -> list[str]:
+        """Identities that are held and that something was said about."""
+        if isinstance(subject, IdentifierToken):
+            return self.eids(subject)
+        place = self._place(subject)
+        return [place[0]] if place else []
 
     def _place(self, number: int) -> tuple[str, bytes] | None:
         """Identity of a record and names of its candidates; None for one that is not held."""
@@ -875,12 +871,12 @@ class IndexWriter(IndexReader):
 
 
 @lru_cache(maxsize=16)
-def _nobody_of(sealer: Sealer) -> bytes:
-    """Members of nobody, sealed: one record as most are, with a national id."""
+def _nobody_of(sealer: Sealer) -> tuple[bytes, bytes]:
+    """Ready answer and members of nobody, sealed: one record as most are, with a national id."""
     token = IdentifierToken(IdentifierKind.NATIONAL_ID, bytes(32))
     encoding = MemberEncoding("1-00000000", LocalIdToken(bytes(32)), (token,), frozenset("ABCDE"))
     member = Member(0, Location("00000", bytes(48)), (encoding,))
-    return sealer.seal(_NOBODY, _pack_members([member]))
+    return sealer.seal(_NOBODY, _pack_answer([member], silent=False)), sealer.seal(_NOBODY, _pack_members([member]))
 
 
 def _table_of(subject: Subject) -> str:
@@ -888,17 +884,23 @@ def _table_of(subject: Subject) -> str:
 
 
 def _location_name(sealer: Sealer, key: TokenKey) -> bytes:
-    return sealer.name("locations", _location_parts(key))
+    return sealer.look_up_name(_label(key), key.value)
 
 
-def _location_parts(key: TokenKey) -> bytes:
-    return (_NAMES[key.kind] if isinstance(key, IdentifierToken) else b"local_id") + b"\x1f" + key.value
+def _ready(eid: str, row: bytes) -> ReadyIdentity:
+    """Read a ready answer."""
+    silent, codes = _ANSWER.unpack_from(row)
+    answer = _ANSWER.size + codes
+    return ReadyIdentity(eid, row[answer:], row[_ANSWER.size : answer], silent)
+
+
+def _pack_answer(members: Sequence[Member], *, silent: bool) -> bytes:
+    codes = " ".join(sorted({member.location.facility for member in members})).encode()
+    return _ANSWER.pack(silent, len(codes)) + codes + ready_answer(member.location for member in members)
 
 
 def _pack_members(members: Sequence[Member]) -> bytes:
-    codes = " ".join(sorted({member.location.facility for member in members})).encode()
-    answer = ready_answer(member.location for member in members)
-    return b"".join((_HEAD.pack(len(codes), len(answer)), codes, answer, *(member.packed for member in members)))
+    return b"".join(member.packed for member in members)
 
 
 def _pack_member(member: Member) -> bytes:
@@ -912,10 +914,7 @@ def _pack_member(member: Member) -> bytes:
 
 
 def _unpack_members(packed: bytes) -> list[Member]:
-    if not packed:
-        return []
-    codes, answer = _HEAD.unpack_from(packed)
-    members, at = [], _HEAD.size + codes + answer
+    members, at = [], 0
     while at < len(packed):
         start, count = at, packed[at] << 8 | packed[at + 1]
         at += 2
@@ -950,7 +949,12 @@ def _registered(sealer: Sealer, key: bytes, sealed: bytes) -> bytes:
 
 
 _KINDS = {kind.value.encode(): kind for kind in IdentifierKind}
-_NAMES = {kind: name for name, kind in _KINDS.items()}
+_LABELS = {kind: kind.value.encode().ljust(BLOCK, b"\0") for kind in IdentifierKind}
+_LOCAL_ID = b"local_id".ljust(BLOCK, b"\0")
+
+
+def _label(key: TokenKey) -> bytes:
+    return _LABELS[key.kind] if isinstance(key, IdentifierToken) else _LOCAL_ID
 
 
 @lru_cache(maxsize=1024)

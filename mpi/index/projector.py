@@ -144,6 +144,13 @@ def fill(index: Index, reading: Reading, told: Told = _untold) -> int:
     Returns:
         The revision that the index stands at.
     """
+
+    def speak(writer: IndexWriter) -> None:
+        for consents in reading.every_consent():
+            for said in consents:
+                writer.say(said)
+
+    index.write(speak)  # before the identities, whose answers depend on it
     records = reading.records(by_identity=True)  # so that each identity is written once
     while batch := list(islice(records, RECORDS_PER_WRITE)):
         index.write(lambda writer, batch=batch: _fill(writer, batch))  # type: ignore[misc]
@@ -155,9 +162,6 @@ def fill(index: Index, reading: Reading, told: Told = _untold) -> int:
             writer.lead(eid, target)
         for origin, part in reading.partings():
             writer.part(origin, part, held=True)
-        for consents in reading.every_consent():
-            for said in consents:
-                writer.say(said)
         writer.hear(reading.last_registrations())
         writer.set_revision(revision)
         writer.set_lineage(reading.noted(LINEAGE))

@@ -171,7 +171,10 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         asking = _asking(request.purpose, caller, asked.account)
         reason = consent.reason_from_proto(request.reason, asking.purpose)
         self._guard.admit(caller, 1)
-        return self._inward(convert.key_from_proto(request.key), caller), asking, reason
+        (key,) = self._keys([request.key], caller)
+        if isinstance(key, RecordRejected):
+            raise key
+        return key, asking, reason
 
     async def _locate_by_itself(
         self, asked: Asked, key: LocateKey, asking: Asking, reason: str, begun: float
@@ -283,8 +286,9 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         outcomes: list[tuple[Shown, ...] | RecordRejected] = []
         registered: dict[str, bytes] = {}
         for start in range(0, len(request.keys), _KEYS_AT_ONCE):
-            keys = [self._key(message) for message in request.keys[start : start + _KEYS_AT_ONCE]]
-            found = await self._located([key for key in keys if not isinstance(key, RecordRejected)], asking, context)
+            keys = self._keys(request.keys[start : start + _KEYS_AT_ONCE], CALLER.get())
+            sound = [key for key in keys if not isinstance(key, RecordRejected)]
+            found = await self._located(sound, asking, context)
             led_to = iter(found.answers)
             outcomes += [key if isinstance(key, RecordRejected) else next(led_to) or () for key in keys]
             registered.update(found.registered)
@@ -310,17 +314,13 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
                 registered.update(once.registered)
         return Lookups(led_to, found.revision, registered)
 
-    def _key(self, message: locator_pb2.LocateKey) -> LocateKey | RecordRejected:
-        try:
-            return self._inward(convert.key_from_proto(message), CALLER.get())
-        except RecordRejected as rejected:
-            return rejected
-
-    def _inward(self, key: LocateKey, caller: Caller) -> LocateKey:
-        """The key, in the ids that the index knows."""
-        if isinstance(key, EnterpriseId) and caller.is_outside:
-            return EnterpriseId(self._pseudonyms.inward(caller.urn, key.value))
-        return key
+    def _keys(self, messages: Sequence[locator_pb2.LocateKey], caller: Caller) -> list[LocateKey | RecordRejected]:
+        """Read keys, in the ids that the index knows; for one that is malformed, the error."""
+        keys = convert.keys_from_proto(messages)
+        if caller.is_outside:
+            inward = partial(self._pseudonyms.inward, caller.urn)
+            return [EnterpriseId(inward(key.value)) if isinstance(key, EnterpriseId) else key for key in keys]
+        return keys
 
     def _outward(self, shown: Iterable[Shown], caller: Caller) -> dict[str, str]:
         """The ids that the caller sees for every id in identities."""

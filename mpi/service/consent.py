@@ -128,7 +128,7 @@ class Consents:
         """
         with self._index.reading() as reader:
             (found,) = reader.held([admitted(self._gateway, reader, key)])
-            members = [each for held in found for each in held.members()]
+            members = [each for held in found for each in reader.members_of(held)]
             return [
                 Carried(said, member.location.facility)
                 for member in members

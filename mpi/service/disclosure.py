@@ -32,7 +32,7 @@ from mpi.domain.identifiers import EnterpriseId, LocateKey
 from mpi.domain.identity import Identity, Lookups, ReadyIdentity, Shown
 from mpi.domain.purpose import PurposeOfUse
 from mpi.errors import Conflict, RecordRejected
-from mpi.index.lmdb_index import Held, Index, IndexReader, Member
+from mpi.index.lmdb_index import Index, IndexReader, Member
 from mpi.index.projector import bring_up, project
 from mpi.service.gateway import Gateway
 from mpi.service.location import admitted, admitted_all
@@ -50,7 +50,7 @@ class _View:
         self._policy = policy
         self._networks = networks
         self._grounds: dict[str, str] = {}  # no more than there are facilities
-        self._wholes: dict[bytes, tuple[list[str], frozenset[str]]] = {}
+        self._wholes: dict[bytes, tuple[frozenset[str], frozenset[str]]] = {}
 
     def ground(self, facility: str) -> str:
         """What showing a facility's record rests on; "" for nothing."""
@@ -59,15 +59,15 @@ class _View:
             self._grounds[facility] = network and statutory(network)
         return self._grounds[facility]
 
-    def whole(self, facilities: bytes) -> tuple[list[str], frozenset[str]]:
-        """The codes in a row of the index, and what showing all of them rests on; nothing where one hides."""
-        found = self._wholes.get(facilities)
+    def whole(self, codes: bytes) -> tuple[frozenset[str], frozenset[str]]:
+        """The facilities of an identity, and what showing all of them rests on; nothing where one hides."""
+        found = self._wholes.get(codes)
         if found is None:
-            codes = facilities.decode().split(" ")
-            grounds_of_each = {self.ground(code) for code in codes}
-            found = codes, frozenset() if "" in grounds_of_each else frozenset(grounds_of_each)
+            facilities = frozenset(codes.decode().split(" "))
+            grounds_of_each = frozenset(map(self.ground, facilities))
+            found = facilities, frozenset() if "" in grounds_of_each else grounds_of_each
             if len(self._wholes) < _COMBINATIONS:
-                self._wholes[facilities] = found
+                self._wholes[codes] = found
         return found
 
 
@@ -80,11 +80,11 @@ class _Weighed:
     Somebody hidden takes some microseconds longer than nobody; asked for a thousand times it would show.
     """
 
-    def __init__(self, look: Callable[[LocateKey, Sequence[Held], Asking], Looked]) -> None:
+    def __init__(self, look: Callable[[LocateKey, Sequence[ReadyIdentity], Asking], Looked]) -> None:
         self._look = look
         self._known: dict[tuple[Asking, LocateKey], tuple[Looked, Weighed]] = {}
 
-    def of(self, key: LocateKey, held: Sequence[Held], asking: Asking) -> Looked:
+    def of(self, key: LocateKey, held: Sequence[ReadyIdentity], asking: Asking) -> Looked:
         """Weigh a key, or say once more what came of it."""
         if (asking, key) not in self._known:
             afresh = replace(asking, weighed=Weighed())
@@ -120,23 +120,32 @@ class Disclosure:
         """
         with self._index.reading() as reader:
             arrived = admitted_all(self._gateway, reader, keys)
-            silent, weighed = reader.is_silent(), _Weighed(partial(self._look, reader, once=False))
+            weighed = _Weighed(partial(self._look, reader, once=False))
             led_to = iter(reader.held([key for key in arrived if not isinstance(key, RecordRejected)]))
             answers: list[tuple[Shown, ...] | RecordRejected | None] = []
+            facilities = set[str]()
+            view, of, plain = self._free, None, False
             for key, asking in zip(arrived, askings, strict=True):
                 if isinstance(key, RecordRejected):
                     answers.append(key)
                     continue
                 held = next(led_to)
-                plain = silent and not asking.whole and asking.purpose is not PurposeOfUse.BTG
+                if asking is not of:  # all keys of a batch have the same
+                    of, view = asking, self._view(asking)
+                    plain = not asking.whole and asking.purpose is not PurposeOfUse.BTG
                 if plain and len(held) == 1 and not isinstance(key, EnterpriseId):
-                    whole = self._whole(held[0], asking)
-                    if whole is not None:
-                        answers.append(whole)
+                    (ready,) = held
+                    there, why = view.whole(ready.codes)
+                    if ready.silent and why and asking.facility not in there:
+                        # Nobody said anything about them, and all may be shown to everybody: as with almost every key.
+                        asking.weighed.note(ready.eid, why)
+                        facilities |= there
+                        answers.append((ready,))
                         continue
                 found, used = weighed.of(key, held, asking)
+                facilities.update(*[each.facilities for each in found])
                 answers.append(None if used else found)
-            return _lookups(reader, answers)
+            return Lookups(answers, reader.revision(), reader.last_registrations(sorted(facilities)))
 
     def locate_once(self, key: LocateKey, asking: Asking, request: str = "") -> Lookups:
         """Find identities as `locate_all` does, and use up the consents for one lookup that this takes.
@@ -151,7 +160,7 @@ class Disclosure:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
                 found, used = self._found(reader, key, asking)
-                lookups = _lookups(reader, [found])
+                lookups = _lookups(reader, found)
             if used:
                 transaction.say([replace(each, stance=Stance.USED) for each in used])
             changes = transaction.changes_made
@@ -169,7 +178,7 @@ class Disclosure:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
                 found, _ = self._found(reader, key, asking)
-                lookups = _lookups(reader, [found])
+                lookups = _lookups(reader, found)
             eids = tuple(sorted(asking.weighed.eids))
             transaction.open_glass(Opening(0, None, asking.client, reason, eids, request))
         return lookups
@@ -245,7 +254,7 @@ class Disclosure:
         self,
         reader: IndexReader,
         key: LocateKey,
-        led_to: Sequence[Held],
+        led_to: Sequence[ReadyIdentity],
         asking: Asking,
         *,
         once: bool = True,
@@ -264,7 +273,7 @@ class Disclosure:
             eid = held.eid
             if eid:
                 asking.weighed.eids.add(eid)
-            members = held.members()
+            members = reader.members_of(held)
             seen, uses, grounds_of = self._seen(reader, members, asking)
             shown = sorted(member.location for member, is_seen in zip(members, seen, strict=True) if is_seen)
             known_as = _known_as(eid, members, asking)
@@ -275,21 +284,6 @@ class Disclosure:
         if once or not used:
             asking.weighed.grounds |= rests_on
         return tuple(found), tuple(used)
-
-    def _whole(self, held: Held, asking: Asking) -> tuple[ReadyIdentity] | None:
-        """What is ready of an identity, where nobody has said anything and all of it may be shown to everybody.
-
-        So it is with almost every lookup.
-        """
-        eid = held.eid
-        codes, why = self._view(asking).whole(held.facilities)
-        if not eid or not why or asking.facility in codes:
-            return None
-        weighed = asking.weighed
-        weighed.eids.add(eid)
-        if not why <= weighed.grounds:
-            weighed.grounds |= why
-        return (ReadyIdentity(eid, held.answer, codes),)
 
     def _seen(
         self, reader: IndexReader, members: list[Member], asking: Asking
@@ -317,14 +311,10 @@ class Disclosure:
         return tuple(self.known_as(reader, part, asking) for part in shown)
 
 
-def _lookups(reader: IndexReader, answers: Sequence[tuple[Shown, ...] | RecordRejected | None]) -> Lookups:
-    """Add to answers what goes with them, from the same snapshot."""
-    # Sets of facilities that are remembered are the same objects again and again.
-    sets = {
-        id(codes): codes for each in answers if isinstance(each, tuple) for codes in [one.facilities for one in each]
-    }
-    shown = set[str]().union(*sets.values())
-    return Lookups(answers, reader.revision(), reader.last_registrations(sorted(shown)))
+def _lookups(reader: IndexReader, found: tuple[Shown, ...]) -> Lookups:
+    """Add to the answer to one key what goes with it, from the same snapshot."""
+    facilities = set[str]().union(*[each.facilities for each in found])
+    return Lookups([found], reader.revision(), reader.last_registrations(sorted(facilities)))
 
 
 def _known_as(eid: str, members: Sequence[Member], asking: Asking) -> str:

@@ -82,7 +82,7 @@ def carried_on(reader: IndexReader, arrived: Collection[Member]) -> list[Consent
 
 def same_number(reader: IndexReader, token: IdentifierToken) -> set[IdentifierToken]:
     """Tokens of the same number under another key epoch, as far as records tell."""
-    members = [member for held in reader.held([token])[0] for member in held.members()]
+    members = [member for held in reader.held([token])[0] for member in reader.members_of(held)]
     return {other for member in members for pair in _pairs(member) if token in pair for other in pair} - {token}
 
 

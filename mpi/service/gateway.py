@@ -13,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
+from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.record import (
     SEALED_VIEW_HEADER_BYTES,
     ChannelEncoding,
@@ -39,6 +39,13 @@ class _Keys:
         self.local_id = Keyed(derive(secret, "token/local_id"))
         self.buckets = {name: Keyed(derive(secret, f"bucket/{name}")) for name in rules.profile.channel_names()}
         self.rekeying = Rekeying(secret, rules.profile.bits, rules.gateway)
+
+    def look_up_key(self, key: LocateKey) -> LocateKey:
+        """Re-key a look-up key; an enterprise id stays what it is."""
+        if isinstance(key, IdentifierToken):
+            kind, token = key
+            return IdentifierToken(kind, self.tokens[kind].digest(token))
+        return LocalIdToken(self.local_id.digest(key.value)) if isinstance(key, LocalIdToken) else key
 
 
 class Gateway:
@@ -112,6 +119,10 @@ class Gateway:
     def local_id_tokens(self, token: LocalIdToken) -> list[LocalIdToken]:
         """What the token of a local id may be after re-keying: one of them it is."""
         return [LocalIdToken(each.local_id.digest(token.value)) for each in self._every]
+
+    def look_up_keys(self, keys: Sequence[LocateKey]) -> list[list[LocateKey]]:
+        """What look-up keys may be after re-keying, all of them under one gateway key after the other."""
+        return [[each.look_up_key(key) for key in keys] for each in self._every]
 
     def _admitted(self, record: EncodedRecord, encodings: Iterator[EncodedDemographics]) -> EncodedRecord:
         """Put a record together from its re-keyed encodings, which are the next ones."""

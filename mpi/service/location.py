@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
+from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocateKey
 from mpi.domain.identity import Identity
 from mpi.errors import Reason, RecordRejected
 from mpi.index.lmdb_index import Index, IndexReader
@@ -35,12 +35,14 @@ class Locator:
 
 def admitted_all(gateway: Gateway, reader: IndexReader, keys: Sequence[LocateKey]) -> list[LocateKey | RecordRejected]:
     """Re-key look-up keys as they arrived; for one that cannot be looked up, the error says why."""
-    found: list[LocateKey | RecordRejected] = []
-    for key in keys:
-        try:
-            found.append(admitted(gateway, reader, key))
-        except RecordRejected as rejected:
-            found.append(rejected)
+    first, *others = gateway.look_up_keys(keys)
+    found: list[LocateKey | RecordRejected] = [*first]
+    for at, key in enumerate(first):
+        if isinstance(key, IdentifierToken) and key.kind is IdentifierKind.PHONE:
+            # Families share phones: who asks by phone would learn of people whom nobody asked about.
+            found[at] = RecordRejected(Reason.REQUEST_INVALID, "key.identifier.kind", "a phone names no single person")
+        elif others and not isinstance(key, EnterpriseId):
+            found[at] = next((each for each in (key, *(other[at] for other in others)) if reader.eids(each)), key)
     return found
 
 
@@ -50,16 +52,7 @@ def admitted(gateway: Gateway, reader: IndexReader, key: LocateKey) -> LocateKey
     Raises:
         RecordRejected: a phone, which is not a person's alone.
     """
-    if isinstance(key, EnterpriseId):
-        return key
-    found: Sequence[IdentifierToken | LocalIdToken]
-    if isinstance(key, LocalIdToken):
-        found = gateway.local_id_tokens(key)
-    elif key.kind is IdentifierKind.PHONE:
-        # Families share phones: who asks by phone would learn of people whom nobody asked about.
-        raise RecordRejected(Reason.REQUEST_INVALID, "key.identifier.kind", "a phone names no single person")
-    else:
-        found = gateway.identifiers(key)
-    if len(found) == 1:
-        return found[0]
-    return next((each for each in found if reader.eids(each)), found[0])
+    (found,) = admitted_all(gateway, reader, [key])
+    if isinstance(found, RecordRejected):
+        raise found
+    return found

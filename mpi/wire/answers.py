@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mpi.domain.identity import ReadyIdentity, Shown
 from mpi.errors import RecordRejected
-from mpi.protowire import sized, tag
+from mpi.protowire import sized, tag, varint
 from mpi.wire import convert
 from mpi.wire.status import item_error
 
 _EID, _SPLIT = tag(1), tag(3)
 _IDENTITIES, _OUTCOMES, _ERROR, _REVISION = tag(1), tag(1), tag(2), tag(2)
-_EID_AHEAD = _EID + b"\x24"
-"""What stands before an enterprise id, which has 36 characters."""
+_EID_BYTES = 36
+_EID_AHEAD = _EID + varint(_EID_BYTES)
+"""What stands before an enterprise id."""
+_SIZES_AT_HAND = 4096
 _OPENED = b"\x18\x01"
 _REGISTRATIONS, _BATCH_REGISTRATIONS = tag(4), tag(3)
 
@@ -58,20 +61,38 @@ def batch_answer(
     registered: Mapping[str, bytes],
 ) -> Answer:
     """Write an `mpi.v1.BatchLocateResponse` or `LocateStreamResponse`, which are alike; arguments as above."""
-    written = b"".join([sized(_OUTCOMES, _outcome(each, known_as)) for each in outcomes])
+    written = list[bytes]()
+    for outcome in outcomes:
+        if not isinstance(outcome, RecordRejected) and len(outcome) == 1:
+            (shown,) = outcome
+            if isinstance(shown, ReadyIdentity) and not shown.split:
+                # As nearly every one is: put together at once.
+                locations = shown.answer
+                written += (_ahead(len(locations)), known_as[shown.eid].encode(), locations)
+                continue
+        written.append(sized(_OUTCOMES, _outcome(outcome, known_as)))
     return Answer(
-        written + _state(revision) + _fields(_BATCH_REGISTRATIONS, registered, registered), len(known_as), revision
+        b"".join(written) + _state(revision) + _fields(_BATCH_REGISTRATIONS, registered, registered),
+        len(known_as),
+        revision,
     )
+
+
+@lru_cache(maxsize=_SIZES_AT_HAND)
+def _ahead(size: int) -> bytes:
+    """What stands before the enterprise id in the outcome of a key that led to one identity.
+
+    Args:
+        size: bytes of the identity's locations.
+    """
+    identity = len(_EID_AHEAD) + _EID_BYTES + size
+    inner = _IDENTITIES + varint(identity)
+    return _OUTCOMES + varint(len(inner) + identity) + inner + _EID_AHEAD
 
 
 def _outcome(outcome: Sequence[Shown] | RecordRejected, known_as: Mapping[str, str]) -> bytes:
     if isinstance(outcome, RecordRejected):
         return sized(_ERROR, item_error(outcome).SerializeToString())
-    if len(outcome) == 1:
-        (shown,) = outcome
-        if isinstance(shown, ReadyIdentity) and not shown.split:
-            # As nearly every one is: put together at once.
-            return sized(_IDENTITIES, _EID_AHEAD + known_as[shown.eid].encode() + shown.answer)
     return _identities(outcome, known_as)
 
 

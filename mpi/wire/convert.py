@@ -173,16 +173,36 @@ def key_to_proto(key: LocateKey) -> locator_service_pb2.LocateKey:
     return locator_service_pb2.LocateKey(eid=key.value)
 
 
+def keys_from_proto(messages: Iterable[locator_service_pb2.LocateKey]) -> list[LocateKey | RecordRejected]:
+    """Read look-up keys; for one that `key_from_proto` refuses, the error."""
+    found: list[LocateKey | RecordRejected] = []
+    kinds = _KIND_OF_PROTO.get
+    for message in messages:
+        identifier = message.identifier
+        kind, token = kinds(identifier.kind), identifier.value
+        if kind is not None and len(token) == TOKEN_BYTES:
+            found.append(IdentifierToken(kind, token))  # as nearly every key is
+            continue
+        try:
+            found.append(_key(message))
+        except RecordRejected as rejected:
+            found.append(rejected)
+    return found
+
+
 def key_from_proto(message: locator_service_pb2.LocateKey) -> LocateKey:
     """Read a look-up key.
 
     Raises:
         RecordRejected: REQUEST_INVALID: no key is set, or it has the wrong shape.
     """
-    identifier = message.identifier
-    kind = _KIND_OF_PROTO.get(identifier.kind)
-    if kind is not None and len(identifier.value) == TOKEN_BYTES:
-        return IdentifierToken(kind, identifier.value)  # as nearly every key is
+    (found,) = keys_from_proto([message])
+    if isinstance(found, RecordRejected):
+        raise found
+    return found
+
+
+def _key(message: locator_service_pb2.LocateKey) -> LocateKey:
     which = message.WhichOneof("key")
     if which == "identifier":
         return token_from_proto(message.identifier, "key.identifier", Reason.REQUEST_INVALID)

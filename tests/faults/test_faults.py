@@ -41,7 +41,7 @@ pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parent.parent.parent
 CLIENTS, PER_BATCH, BATCHES = 3, 8, 300
 KILLS = 12
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 
 
 @dataclass

@@ -671,3 +671,15 @@ def test_the_last_write_does_not_stand_out(world: Path, tmp_path: Path) -> None:
     fresh = [row for row in now if (row.name, row.block) not in old]
     right, guesses = scored(known, combinations(fresh, 2))
     assert right <= most_by_chance(guesses, chance(known)), f"{right} of {guesses} right"
+
+
+def test_names_of_look_up_keys_are_the_same_alone_and_together():
+    """What a batch is looked up by is what one key is written under; a label, a token or a key changes all of it."""
+    labels = [kind.encode().ljust(16, b"\0") for kind in ("local_id", "national_id")]
+    sealer, other = Sealer(bytes(32)), Sealer(bytes(31) + b"\1")
+    messages = [(label, bytes([turn]) * 32) for turn in range(40) for label in labels]
+    messages += [(labels[0], bytes(at) + b"\1" + bytes(31 - at)) for at in range(32)]
+    together = sealer.look_up_names(*zip(*messages, strict=True))
+    assert together == [sealer.look_up_name(*message) for message in messages]
+    assert set(map(len, together)) == {16}
+    assert len({*together, *other.look_up_names(*zip(*messages, strict=True))}) == 2 * len(messages)

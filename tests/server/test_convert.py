@@ -212,7 +212,9 @@ def test_located_answers_go_both_ways():
     places = tuple(Location(f"{10661 + turn}", bytes([turn]) * (20 * turn + 1)) for turn in range(12))
     identity = Identity("eid", places, ("part",))
     assert located([identity]) == (identity,)
-    ready = ReadyIdentity(identity.eid, ready_answer(identity.locations), identity.facilities, identity.split)
+    codes = " ".join(identity.facilities).encode()
+    ready = ReadyIdentity(identity.eid, ready_answer(identity.locations), codes, split=identity.split)
+    assert list(ready.facilities) == list(identity.facilities)
     assert located([ready]) == (identity,)
     theirs = {"eid": "z", "part": "y", "other": "a"}
     assert located([ready, Identity("other", places[:1])], theirs) == (
@@ -222,6 +224,18 @@ def test_located_answers_go_both_ways():
     assert located([]) == ()
     refused = RecordRejected(Reason.REQUEST_INVALID, "key", "is empty")
     assert located(refused).field == "key"
+
+
+@pytest.mark.parametrize("pointers", [0, 1, 2, 3, 5, 40, 400])
+def test_ready_answers_of_any_size_come_back(pointers):
+    """What is put together from ready bytes reads as it would if it had been written field by field."""
+    eid = "2f1c9a52-58a9-4e6b-9d4e-0c27ad5a4e01"
+    identity = Identity(eid, tuple(Location("10661", bytes([turn % 256]) * 48) for turn in range(pointers)))
+    answer = ready_answer(identity.locations)
+    written = batch_answer([[ReadyIdentity(eid, answer, b"10661")], []], {eid: eid}, 7, {})
+    found, nobody = locator_service_pb2.BatchLocateResponse.FromString(written.content).outcomes
+    assert convert.located_from_proto(found) == (Identity(eid, tuple(sorted(identity.locations))),)
+    assert convert.located_from_proto(nobody) == ()
 
 
 def test_candidates_go_both_ways():

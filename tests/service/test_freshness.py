@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -205,13 +205,13 @@ def test_who_is_asked_for_often_is_read_once_whether_there_or_not(at, monkeypatc
     (outcome,) = at.register("10661")
     somebody, nobody = EnterpriseId(outcome.eid), EnterpriseId("0" * 8 + "-0000-0000-0000-" + "0" * 12)
     opened = list[bytes]()
-    open_value = Sealer.open
+    open_values = Sealer.open_all
 
-    def counted(sealer: Sealer, key: bytes, sealed: bytes | memoryview) -> bytes:
-        opened.append(key)
-        return open_value(sealer, key, sealed)
+    def counted(sealer: Sealer, rows: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        opened.extend(key for key, _ in rows)
+        return open_values(sealer, rows)
 
-    monkeypatch.setattr(Sealer, "open", counted)
+    monkeypatch.setattr(Sealer, "open_all", counted)
     counts = []
     for key in (somebody, nobody):
         opened.clear()

@@ -176,4 +176,4 @@ def test_a_consent_before_the_first_visit_holds_under_every_gateway_key(at, ring
     (listed,) = consents.listed(token, None)
     with at.index.reading() as reader:
         ((held,),) = reader.held([at.gateway.identifiers(token)[-1 if number else 0]])
-        assert [each.stance for each in reader.consents(held.members())].count(listed.stance) >= 1
+        assert [each.stance for each in reader.consents(reader.members_of(held))].count(listed.stance) >= 1
