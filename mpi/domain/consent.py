@@ -146,12 +146,6 @@ class Weighed:
     eids: set[str] = field(default_factory=set)
     grounds: set[str] = field(default_factory=set)
 
-    def note(self, eid: str, grounds: frozenset[str]) -> None:
-        """Take note of an identity, and of what showing it rests on."""
-        self.eids.add(eid)
-        if not grounds <= self.grounds:
-            self.grounds |= grounds
-
     def basis(self) -> str:
         """The grounds as one text."""
         terms = sorted(self.grounds)

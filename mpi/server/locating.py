@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import replace
@@ -63,8 +63,11 @@ class Locator(Protocol):
     What a key leads to, shown or hidden, is noted in the `weighed` of its asking, where the audit journal finds it.
     """
 
-    def locate_all(self, keys: Sequence[LocateKey], askings: Sequence[Asking]) -> Lookups:
-        """Find the identities that keys belong to, as far as they may be shown to who asks for each."""
+    def locate_all(self, keys: Sequence[LocateKey | RecordRejected], askings: Sequence[Asking]) -> Lookups:
+        """Find the identities that keys belong to, as far as they may be shown to who asks for each.
+
+        The answer to a key that was refused is why.
+        """
 
     def locate_once(self, key: LocateKey, asking: Asking, request: str) -> Lookups:
         """Find those of one key, and use the consent up; this writes."""
@@ -138,13 +141,13 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         Almost all calls are answered from one snapshot of the index. What waits, writes, or reads the past is left to
         be done by itself; so is an answer that shows nobody, which leaves a little later.
         """
-        begun, revision = asyncio.get_running_loop().time(), self._locator.revision()
+        begun = asyncio.get_running_loop().time()
         outcomes: list[Outcome] = []
         places, keys, askings = list[int](), list[LocateKey](), list[Asking]()
         for each in asked:
             try:
                 key, asking, reason = self._wanted(each)
-                if reason or each.request.as_of or convert.revision_from_token(each.request.at_least) > revision:
+                if reason or each.request.as_of or self._is_behind(each.request.at_least):
                     outcomes.append(partial(self._locate_by_itself, each, key, asking, reason, begun))
                     continue
             except Exception as error:  # noqa: BLE001 (one call's failure is its own)
@@ -287,10 +290,8 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
         registered: dict[str, bytes] = {}
         for start in range(0, len(request.keys), _KEYS_AT_ONCE):
             keys = self._keys(request.keys[start : start + _KEYS_AT_ONCE], CALLER.get())
-            sound = [key for key in keys if not isinstance(key, RecordRejected)]
-            found = await self._located(sound, asking, context)
-            led_to = iter(found.answers)
-            outcomes += [key if isinstance(key, RecordRejected) else next(led_to) or () for key in keys]
+            found = await self._located(keys, asking, context)
+            outcomes += found.answers  # type: ignore[arg-type]  # none is missing
             registered.update(found.registered)
             await asyncio.sleep(0)  # single look-ups go between
         misses = outcomes.count(())
@@ -299,14 +300,14 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             await _levelled(begun, EMPTY_SECONDS)
         return answers.batch_answer(outcomes, self._outward(_shown(outcomes), CALLER.get()), revision, registered)
 
-    async def _located(self, keys: Sequence[LocateKey], asking: Asking, context: Context) -> Lookups:
+    async def _located(self, keys: Sequence[LocateKey | RecordRejected], asking: Asking, context: Context) -> Lookups:
         """Look keys up, using up the consents that it takes; no answer is missing."""
         found = self._locator.locate_all(keys, [asking] * len(keys))
         if None not in found.answers:
             return found
         led_to, registered = list(found.answers), dict(found.registered)
         for at, key in enumerate(keys):
-            if led_to[at] is None:
+            if led_to[at] is None and not isinstance(key, RecordRejected):
                 _check_once(context)
                 work = partial(self._locator.locate_once, key, asking, ACCOUNT.get().request)
                 once = await self._writer.run(work)
@@ -322,12 +323,16 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             return [EnterpriseId(inward(key.value)) if isinstance(key, EnterpriseId) else key for key in keys]
         return keys
 
-    def _outward(self, shown: Iterable[Shown], caller: Caller) -> dict[str, str]:
+    def _outward(self, shown: Sequence[Shown], caller: Caller) -> dict[str, str]:
         """The ids that the caller sees for every id in identities."""
-        eids = list(dict.fromkeys(eid for each in shown for eid in (each.eid, *each.split)))
+        eids = list(dict.fromkeys([each.eid for each in shown] + [part for each in shown for part in each.split]))
         return dict(
             zip(eids, self._pseudonyms.all_outward(caller.urn, eids) if caller.is_outside else eids, strict=True)
         )
+
+    def _is_behind(self, at_least: bytes) -> bool:
+        """Say whether the index has not reached a revision that a call demands; most demand none."""
+        return bool(at_least) and convert.revision_from_token(at_least) > self._locator.revision()
 
     async def _reached(self, at_least: bytes, context: Context) -> int:
         """Wait until the index holds the demanded revision; give the revision that it stands at.
@@ -360,9 +365,9 @@ def _check_once(context: Context) -> None:
         raise Conflict("the answer would use something up; ask for it at one server alone")
 
 
-def _shown(answers: Iterable[tuple[Shown, ...] | RecordRejected | None]) -> Iterator[Shown]:
+def _shown(answers: Iterable[tuple[Shown, ...] | RecordRejected | None]) -> list[Shown]:
     """Every identity in answers."""
-    return (identity for each in answers if isinstance(each, tuple) for identity in each)
+    return [identity for each in answers if isinstance(each, tuple) for identity in each]
 
 
 async def _paced(work: Callable[[], Awaitable[Result]]) -> Result:

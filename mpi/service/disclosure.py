@@ -108,14 +108,14 @@ class Disclosure:
         named = {client for network in policy.networks for client in network.clients}
         self._bound = {client: _View(policy, policy.asked_over(client)) for client in named}
 
-    def locate_all(self, keys: Sequence[LocateKey], askings: Sequence[Asking]) -> Lookups:
+    def locate_all(self, keys: Sequence[LocateKey | RecordRejected], askings: Sequence[Asking]) -> Lookups:
         """Find the identities that keys lead to, with the locations that may be shown; none without any.
 
         A key that would use up a consent has no answer, which `locate_once` gives; a phone is refused, as it is not a
         person's alone.
 
         Args:
-            keys: the keys.
+            keys: the keys; one that was refused has its error for an answer.
             askings: for each key who asks.
         """
         with self._index.reading() as reader:
@@ -124,21 +124,24 @@ class Disclosure:
             led_to = iter(reader.held([key for key in arrived if not isinstance(key, RecordRejected)]))
             answers: list[tuple[Shown, ...] | RecordRejected | None] = []
             facilities = set[str]()
-            view, of, plain = self._free, None, False
+            view, of, plain, rests_on = self._free, None, False, None
             for key, asking in zip(arrived, askings, strict=True):
                 if isinstance(key, RecordRejected):
                     answers.append(key)
                     continue
                 held = next(led_to)
                 if asking is not of:  # all keys of a batch have the same
-                    of, view = asking, self._view(asking)
+                    of, view, rests_on = asking, self._view(asking), None
                     plain = not asking.whole and asking.purpose is not PurposeOfUse.BTG
                 if plain and len(held) == 1 and not isinstance(key, EnterpriseId):
                     (ready,) = held
                     there, why = view.whole(ready.codes)
                     if ready.silent and why and asking.facility not in there:
                         # Nobody said anything about them, and all may be shown to everybody: as with almost every key.
-                        asking.weighed.note(ready.eid, why)
+                        asking.weighed.eids.add(ready.eid)
+                        if why is not rests_on:
+                            asking.weighed.grounds |= why
+                            rests_on = why
                         facilities |= there
                         answers.append((ready,))
                         continue

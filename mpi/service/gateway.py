@@ -40,8 +40,8 @@ class _Keys:
         self.buckets = {name: Keyed(derive(secret, f"bucket/{name}")) for name in rules.profile.channel_names()}
         self.rekeying = Rekeying(secret, rules.profile.bits, rules.gateway)
 
-    def look_up_key(self, key: LocateKey) -> LocateKey:
-        """Re-key a look-up key; an enterprise id stays what it is."""
+    def look_up_key(self, key: LocateKey | RecordRejected) -> LocateKey | RecordRejected:
+        """Re-key a look-up key; an enterprise id stays what it is, and so does what was refused."""
         if isinstance(key, IdentifierToken):
             kind, token = key
             return IdentifierToken(kind, self.tokens[kind].digest(token))
@@ -120,7 +120,7 @@ class Gateway:
         """What the token of a local id may be after re-keying: one of them it is."""
         return [LocalIdToken(each.local_id.digest(token.value)) for each in self._every]
 
-    def look_up_keys(self, keys: Sequence[LocateKey]) -> list[list[LocateKey]]:
+    def look_up_keys(self, keys: Sequence[LocateKey | RecordRejected]) -> list[list[LocateKey | RecordRejected]]:
         """What look-up keys may be after re-keying, all of them under one gateway key after the other."""
         return [[each.look_up_key(key) for key in keys] for each in self._every]
 

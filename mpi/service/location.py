@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocateKey
+from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Identity
 from mpi.errors import Reason, RecordRejected
 from mpi.index.lmdb_index import Index, IndexReader
@@ -33,17 +33,23 @@ class Locator:
             return reader.revision()
 
 
-def admitted_all(gateway: Gateway, reader: IndexReader, keys: Sequence[LocateKey]) -> list[LocateKey | RecordRejected]:
+def admitted_all(
+    gateway: Gateway, reader: IndexReader, keys: Sequence[LocateKey | RecordRejected]
+) -> list[LocateKey | RecordRejected]:
     """Re-key look-up keys as they arrived; for one that cannot be looked up, the error says why."""
-    first, *others = gateway.look_up_keys(keys)
-    found: list[LocateKey | RecordRejected] = [*first]
-    for at, key in enumerate(first):
+    found, *others = gateway.look_up_keys(keys)
+    for at, key in enumerate(found):
         if isinstance(key, IdentifierToken) and key.kind is IdentifierKind.PHONE:
             # Families share phones: who asks by phone would learn of people whom nobody asked about.
             found[at] = RecordRejected(Reason.REQUEST_INVALID, "key.identifier.kind", "a phone names no single person")
-        elif others and not isinstance(key, EnterpriseId):
-            found[at] = next((each for each in (key, *(other[at] for other in others)) if reader.eids(each)), key)
+        elif others and isinstance(key, IdentifierToken | LocalIdToken):
+            under_each = [key, *(other[at] for other in others)]
+            found[at] = next((one for one in under_each if _leads_somewhere(reader, one)), key)
     return found
+
+
+def _leads_somewhere(reader: IndexReader, key: LocateKey | RecordRejected) -> bool:
+    return not isinstance(key, RecordRejected) and bool(reader.eids(key))
 
 
 def admitted(gateway: Gateway, reader: IndexReader, key: LocateKey) -> LocateKey:
