@@ -1,7 +1,8 @@
 """How fast record-location lookups are: ``python benchmarks/locate.py [--held N ...]``.
 
 An index of so many records (made, linked and imported as `benchmarks/register.py` does it) is served by `mpi serve`
-with mutual TLS, authorisation, consent, limits and the audit journal on. Beside it run, on the same cores and in turns:
+with mutual TLS, authorisation, consent, limits and the audit journal on; one in a hundred of the people that are asked
+for has said something about consent. Beside it run, on the same cores and in turns:
 a bare grpc.aio server on uvloop that answers the same bytes to the same requests; what most teams would build, FastAPI
 with SQLAlchemy on PostgreSQL and an index on the token; and Redis, where a `redis-server` is found. The measure is the
 processor time that the server's processes spend on one lookup, so that the load generator beside it does not count; a
@@ -54,6 +55,8 @@ from mpi.wire import convert
 BATCH_LOCATE = "/mpi.v1.LocatorService/BatchLocate"
 REGISTER = "/mpi.v1.RegistryService/RegisterBatch"
 KEYS = 20_000
+OF_THE_PEOPLE = 100
+"""One of so many has said something about consent."""
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 HERE = Path(__file__).resolve()
 
@@ -94,6 +97,14 @@ def written(folder: Path, name: str, requests: Sequence[bytes]) -> Path:
     path = folder / f"{name}.json"
     path.write_text(json.dumps([each.hex() for each in requests]))
     return path
+
+
+def consenting(address: str, certificates: Path, tokens: Sequence[bytes]) -> None:
+    """Let some of the people say something that changes no answer: it has to be weighed for them all the same."""
+    with Client(address=address, certificates=certificates) as client:
+        for each in tokens[::OF_THE_PEOPLE]:
+            token = IdentifierToken(IdentifierKind.NATIONAL_ID, each)
+            client.give_consent(token, "health-link", [PurposeOfUse.TREAT], reference="benchmark")
 
 
 def answered(address: str, certificates: Path, requests: Sequence[bytes]) -> list[bytes]:
@@ -176,6 +187,7 @@ def measure(held: int, seed: int, data: Path, runs: int, seconds: float, only: b
         address, pid = stack.enter_context(served(folder / "data", tls))
         stack.enter_context(watching(address, exchange))
         tokens = tokens_of(made, KEYS)
+        consenting(address, exchange, tokens)
         keys = [convert.key_to_proto(IdentifierToken(IdentifierKind.NATIONAL_ID, each)) for each in tokens]
         treat = convert.purpose_to_proto(PurposeOfUse.TREAT)
         requests = [pb2.LocateRequest(key=key, purpose=treat).SerializeToString() for key in keys]
@@ -245,7 +257,10 @@ def with_workers(made: Prepared, folder: Path, runs: int, seconds: float) -> dic
     exchange, tls = certs / "exchange-cdes", settings(folder, made, True)
     import_once(made, tls, folder / "data")
     treat = convert.purpose_to_proto(PurposeOfUse.TREAT)
-    keys = [convert.key_to_proto(IdentifierToken(IdentifierKind.NATIONAL_ID, each)) for each in tokens_of(made, KEYS)]
+    tokens = tokens_of(made, KEYS)
+    with served(folder / "data", tls) as (address, _):
+        consenting(address, exchange, tokens)
+    keys = [convert.key_to_proto(IdentifierToken(IdentifierKind.NATIONAL_ID, each)) for each in tokens]
     one = written(folder, "one", [pb2.LocateRequest(key=key, purpose=treat).SerializeToString() for key in keys])
     runs_of: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
     for _ in range(runs):
