@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,9 @@ from mpi.server.http2 import messages
 from mpi.server.http2.call import Call, Method
 from mpi.server.tls import NOBODY, peer_of
 
+CONNECTIONS_OF_ONE = 128
+"""Connections that a client may have open to this process, as its certificate tells clients apart; the next one is
+closed. What a connection may hold is bounded below: this bounds what a client may."""
 CALLS_OF_ONE_CONNECTION = 256
 """Calls that a connection may have under way; its next ones wait at the client."""
 STREAM_WINDOW, CONNECTION_WINDOW = 256 << 10, 32 << 20
@@ -61,11 +65,13 @@ class Shared:
     Attributes:
         methods: how calls are served, by their path.
         connections: those that are open.
+        of_each: how many of them each client has, by its certificate.
         arrived: calls that are served together at the end of this turn of the event loop, by what serves them.
     """
 
     methods: Mapping[bytes, Method]
     connections: set[Connection] = field(default_factory=set)
+    of_each: Counter[bytes] = field(default_factory=Counter)
     arrived: dict[Callable[[list[Call]], None], list[Call]] = field(default_factory=dict)
 
     def join(self, call: Call, serve: Callable[[list[Call]], None]) -> None:
@@ -122,12 +128,15 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: say what this server takes."""
         self._transport = transport  # type: ignore[assignment]
-        self._shared.connections.add(self)
         secured = transport.get_extra_info("ssl_object")
         if secured is not None:
             self.peer = peer_of(secured)
+        self._shared.connections.add(self)
+        self._shared.of_each[self.peer.certificate] += 1
         self._http.initiate_connection(_SETTINGS)
         self._http.set_local_window_size(CONNECTION_WINDOW)
+        if self._shared.of_each[self.peer.certificate] > CONNECTIONS_OF_ONE:
+            self.leave()
         self._flush()
 
     def data_received(self, data: bytes) -> None:
@@ -145,6 +154,9 @@ class Connection(asyncio.Protocol):
         """Give up the calls of a client that has gone."""
         self._transport = None
         self._shared.connections.discard(self)
+        self._shared.of_each[self.peer.certificate] -= 1
+        if not self._shared.of_each[self.peer.certificate]:
+            del self._shared.of_each[self.peer.certificate]
         for call in self._calls.values():
             call.gone()
         self._calls.clear()

@@ -266,6 +266,27 @@ class TestLimits:
             raw.send()
             assert raw.status(raw.call(b"y"))[1] == framed(b"y")
 
+    def test_connections_of_one_client_are_bounded(self, monkeypatch, address):
+        """One too many is told to go, and closed; those before it go on, and a place that becomes free can be had."""
+        monkeypatch.setattr(connection, "CONNECTIONS_OF_ONE", 2)
+        with Raw(address) as first:
+            assert first.status(first.call(b"x"))[1] == framed(b"x")
+            with Raw(address) as second:
+                assert second.status(second.call(b"x"))[1] == framed(b"x")
+                for _ in range(3):
+                    with Raw(address) as third:
+                        third.read(5)
+                        assert third.closed
+                        assert any(isinstance(each, ngh2.GoAwayReceived) for each in third.events)
+                assert first.status(first.call(b"y"))[1] == framed(b"y")
+                assert second.status(second.call(b"y"))[1] == framed(b"y")
+            until = time.monotonic() + 10
+            while time.monotonic() < until:
+                with Raw(address) as fourth, suppress(AssertionError, KeyError, OSError, ngh2.NGH2Error):
+                    if fourth.status(fourth.call(b"z"))[1] == framed(b"z"):
+                        return
+            raise AssertionError("the place did not become free")
+
     def test_requests_without_an_end_are_bounded(self, monkeypatch, address):
         """Whole messages count as well, as long as the call may go on."""
         monkeypatch.setattr(connection, "HALF_SENT_BYTES", 200_000)
