@@ -17,7 +17,7 @@ from mpi.audit.chain import LIMITS, Chain, Limits
 from mpi.audit.keys import JournalKeys
 from mpi.audit.lines import Fields
 from mpi.domain.accounting import Access
-from mpi.errors import ServiceUnavailable
+from mpi.errors import NotAccounted
 
 MOST_WAITING = 4096
 """Entries that may wait for the disk; more, and calls are refused."""
@@ -86,18 +86,18 @@ class Journal:
         """Make sure that entries are taken, before a call does anything.
 
         Raises:
-            ServiceUnavailable: the journal cannot be written.
+            NotAccounted: the journal cannot be written.
         """
         if self._broken or self._stopping:
             with self._wake:
                 self._refused += 1
-            raise ServiceUnavailable(_REFUSED)
+            raise NotAccounted(_REFUSED)
 
     async def write(self, access: Access) -> None:
         """Write an entry; it is on disk when this returns.
 
         Raises:
-            ServiceUnavailable: it could not be written, or too much waits already.
+            NotAccounted: it could not be written, or too much waits already.
         """
         # Who goes away cancels the waiting alone: the entry is written all the same.
         await self.put([access])
@@ -118,14 +118,14 @@ class Journal:
         """Write entries together.
 
         Returns:
-            What is done when they are on disk, with ServiceUnavailable where they cannot be written.
+            What is done when they are on disk, with NotAccounted where they cannot be written.
         """
         loop = asyncio.get_running_loop()
         written: asyncio.Future[None] = loop.create_future()
         with self._wake:
             if self._broken or self._stopping or self._waiting_entries + len(accesses) > MOST_WAITING:
                 self._refused += len(accesses)
-                written.set_exception(ServiceUnavailable(_REFUSED))
+                written.set_exception(NotAccounted(_REFUSED))
                 return written
             now = time.monotonic()
             self._note_pace(now, len(accesses))
@@ -176,7 +176,7 @@ class Journal:
             self._take(group)
 
     def _take(self, group: list[_Put]) -> None:
-        error: ServiceUnavailable | None = None
+        error: NotAccounted | None = None
         try:
             entries = [
                 entry for accesses, _ in group for access in accesses for entry in entries_of(access, self._keys)
@@ -200,7 +200,7 @@ class Journal:
             with self._wake:
                 self._broken = True
                 self._refused += sum(len(accesses) for accesses, _ in group)
-            error = ServiceUnavailable(_REFUSED)
+            error = NotAccounted(_REFUSED)
         _settle(group, error)
 
 
@@ -233,18 +233,18 @@ def _seen(written: asyncio.Future[None]) -> None:
         written.exception()
 
 
-def _settle(group: list[_Put], error: ServiceUnavailable | None) -> None:
+def _settle(group: list[_Put], error: NotAccounted | None) -> None:
     for loop in {written.get_loop() for _, written in group}:
         mine = [written for _, written in group if written.get_loop() is loop]
         with suppress(RuntimeError):  # the loop has ended, and its callers with it
             loop.call_soon_threadsafe(partial(_release, mine, error))
 
 
-def _release(group: list[asyncio.Future[None]], error: ServiceUnavailable | None) -> None:
+def _release(group: list[asyncio.Future[None]], error: NotAccounted | None) -> None:
     for written in group:
         if written.done():
             continue
         if error is None:
             written.set_result(None)
         else:
-            written.set_exception(ServiceUnavailable(error.message))
+            written.set_exception(NotAccounted(error.message))

@@ -34,13 +34,13 @@ class Journal(Protocol):
     """Keeps accounts."""
 
     def check(self) -> None:
-        """Make sure that entries are taken; raises ServiceUnavailable."""
+        """Make sure that entries are taken; raises NotAccounted."""
 
     async def write(self, access: Access) -> None:
-        """Write an entry, which is on disk when this returns; raises ServiceUnavailable."""
+        """Write an entry, which is on disk when this returns; raises NotAccounted."""
 
     def put(self, accesses: Sequence[Access]) -> asyncio.Future[None]:
-        """Write entries together; it is done when they are on disk, with ServiceUnavailable where they cannot be."""
+        """Write entries together; it is done when they are on disk, with NotAccounted where they cannot be."""
 
     def note(self, access: Access) -> None:
         """Write an entry without waiting for it."""

@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError, Message
 
 from mpi.domain.access import INSECURE_CALLER, Caller, ClientRule, Role, client_named
 from mpi.domain.accounting import Access
-from mpi.errors import AccessDenied, InputRejected, RateLimited, Reason, ServiceUnavailable
+from mpi.errors import AccessDenied, InputRejected, NotAccounted, RateLimited, Reason, ServiceUnavailable
 from mpi.server.accounts import ACCOUNT, Account, Journal
 from mpi.server.http2.call import Call, CallEnded
 from mpi.server.http2.listener import Server
@@ -396,10 +396,11 @@ class Edge:
             self._journal.note(account.ended("CANCELLED"))
             raise error
         wire = to_wire(error)
-        try:
-            await self._journal.write(account.ended(wire.code.name, error))
-        except ServiceUnavailable as refused:
-            wire = to_wire(refused)
+        if not isinstance(error, NotAccounted):  # that one is counted already
+            try:
+                await self._journal.write(account.ended(wire.code.name, error))
+            except NotAccounted as refused:
+                wire = to_wire(refused)
         context.end(wire.code, wire.message, (*wire.trailing_metadata, (REQUEST_KEY, account.request)))
         raise CallEnded
 

@@ -17,7 +17,7 @@ from mpi.audit import chain as chain_module
 from mpi.audit import journal as journal_module
 from mpi.audit.journal import MOST_PSEUDONYMS, Journal, entries_of
 from mpi.domain.accounting import Access
-from mpi.errors import ServiceUnavailable
+from mpi.errors import NotAccounted
 from tests.audit.journals import SMALL, Place
 
 
@@ -95,15 +95,15 @@ def test_a_full_disk_refuses_and_recovers_by_itself(place, journal, monkeypatch,
         with monkeypatch.context() as patched:
             patched.setattr(chain_module.os, call, full)
             for _ in range(3):
-                with pytest.raises(ServiceUnavailable, match="nothing is answered"):
+                with pytest.raises(NotAccounted, match="nothing is answered"):
                     await journal.write(access(2))
-            with pytest.raises(ServiceUnavailable):
+            with pytest.raises(NotAccounted):
                 journal.check()
         while True:
             try:
                 journal.check()
                 break
-            except ServiceUnavailable:
+            except NotAccounted:
                 await asyncio.sleep(0.01)
         await journal.write(access(3))
 
@@ -134,7 +134,7 @@ def test_too_many_waiting_entries_are_refused(place, journal, monkeypatch):
         await asyncio.get_running_loop().run_in_executor(None, held.wait, 20)
         tasks += [asyncio.create_task(journal.write(access(number))) for number in range(1, 6)]
         await asyncio.sleep(0)
-        with pytest.raises(ServiceUnavailable):
+        with pytest.raises(NotAccounted):
             await journal.write(access(99))
         release.set()
         await asyncio.gather(*tasks)
@@ -168,7 +168,7 @@ def test_closing_writes_what_waits_and_refuses_the_rest(place):
         for number in range(20):
             journal.note(access(number))
         await asyncio.get_running_loop().run_in_executor(None, journal.close)
-        with pytest.raises(ServiceUnavailable):
+        with pytest.raises(NotAccounted):
             await journal.write(access(99))
 
     asyncio.run(scene())

@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import mpi.v1
 from mpi.domain.accounting import Access
-from mpi.errors import ServiceUnavailable, StoreUnusable
+from mpi.errors import NotAccounted, StoreUnusable
 from mpi.server import admin, locating, servicers, stewards
 from mpi.server.accounts import IDENTITY_FIELDS, Account
 from mpi.server.edge import REQUEST_KEY
@@ -212,25 +212,33 @@ def test_every_malformed_request_has_its_entry(at, method):
 
 @EVERY_METHOD
 def test_nothing_leaves_when_the_journal_cannot_be_written(at, monkeypatch, method):
-    """Neither an answer nor a refusal of another kind leaves unaudited, and a known failure stops a call at once."""
+    """Neither an answer nor a refusal of another kind leaves unaudited, and a known failure stops a call at once.
+
+    Each call is refused by the journal once, as it keeps count of them.
+    """
     index, outcomes, channel = at
     outcomes.outcome = answer_of(method)
+    tried = list[Access]()
 
     async def failing(access: Access) -> None:
-        raise ServiceUnavailable("the journal is full")
+        tried.append(access)
+        raise NotAccounted("the journal is full")
 
     monkeypatch.setattr(index, "write", failing)
     assert called(channel, method).code() is grpc.StatusCode.UNAVAILABLE
+    assert len(tried) == 1
     assert called(channel, method, b"\xff\xff\xff").code() is grpc.StatusCode.UNAVAILABLE
+    assert len(tried) == 2
     outcomes.outcome = StoreUnusable("was begun")
 
     def checking() -> None:
-        raise ServiceUnavailable("the journal is full")
+        raise NotAccounted("the journal is full")
 
     monkeypatch.setattr(index, "check", checking)
     error = called(channel, method)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert "journal" in error.details()
+    assert len(tried) == 2
 
 
 def test_an_answer_waits_for_its_entry(index):
