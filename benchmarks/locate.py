@@ -255,24 +255,28 @@ def with_workers(made: Prepared, folder: Path, runs: int, seconds: float) -> dic
     certs = folder / "certs"
     issue_dev_certificates(certs, [facility], ["cdes"], [])
     exchange, tls = certs / "exchange-cdes", settings(folder, made, True)
-    import_once(made, tls, folder / "data")
-    treat = convert.purpose_to_proto(PurposeOfUse.TREAT)
-    tokens = tokens_of(made, KEYS)
-    with served(folder / "data", tls) as (address, _):
-        consenting(address, exchange, tokens)
+    tokens, treat = tokens_of(made, KEYS), convert.purpose_to_proto(PurposeOfUse.TREAT)
+    data = {count: folder / f"data-{count}" for count in (1, 2)}
+    for each in data.values():
+        import_once(made, tls, each)
+        with served(each, tls) as (address, _):
+            consenting(address, exchange, tokens)
     keys = [convert.key_to_proto(IdentifierToken(IdentifierKind.NATIONAL_ID, each)) for each in tokens]
     one = written(folder, "one", [pb2.LocateRequest(key=key, purpose=treat).SerializeToString() for key in keys])
-    runs_of: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
-    for _ in range(runs):
-        for count, found in runs_of.items():
-            with workers(folder / "data", tls, count) as (address, _, pid), watching(address, exchange):
-                found.append(loaded(Target(f"{count} workers", address, (pid,), one, LOCATE, exchange), seconds))
-    ratio = statistics.median(
-        two["microseconds"] / alone["microseconds"] for alone, two in zip(runs_of[1], runs_of[2], strict=True)
-    )
-    figures: dict[str, Any] = {"workers": {"one": median(runs_of[1]), "two": median(runs_of[2]), "ratio": ratio}}
-    print(f"  processor time a lookup, two workers : one                {ratio:.2f}", flush=True)
-    with workers(folder / "data", tls, 1) as (address, registrar, pid), watching(address, exchange):
+    with ExitStack() as stack:
+        # Both stand beside each other, so that neighbouring runs differ in nothing but the workers.
+        targets = []
+        for count, each in data.items():
+            address, _, pid = stack.enter_context(workers(each, tls, count))
+            stack.enter_context(watching(address, exchange))
+            targets.append(Target(f"{count} workers", address, (pid,), one, LOCATE, exchange))
+        alone, two = targets
+        found = interleaved(lambda: loaded(alone, seconds), lambda: loaded(two, seconds), runs)
+    figures: dict[str, Any] = {
+        "workers": {"one": found["ours"], "two": found["reference"], "ratio": found["ratio"], "ratios": found["ratios"]}
+    }
+    print(f"  processor time a lookup, two workers : one                {found['ratio']:.2f}", flush=True)
+    with workers(data[1], tls, 1) as (address, registrar, pid), watching(address, exchange):
         target = Target("one worker", address, (pid,), one, LOCATE, exchange)
         rate = loaded(target, seconds)["per_second"] / 2
         idle, busy = list[dict[str, Any]](), list[dict[str, Any]]()

@@ -93,11 +93,12 @@ class MemoryIndex:
         eids = {eid for eid, record in self.records.values() if self._fits(key, eid, record)}
         return tuple(self._identity(eid) for eid in sorted(eids))
 
-    def locate_all(self, keys: Sequence[LocateKey], askings: Sequence[Asking]) -> Lookups:
-        answers = [self.locate(key) for key in keys]
-        for answer, asking in zip(answers, askings, strict=True):
+    def locate_all(self, keys: Sequence[LocateKey | RecordRejected], askings: Sequence[Asking]) -> Lookups:
+        answers = [key if isinstance(key, RecordRejected) else self.locate(key) for key in keys]
+        found = [() if isinstance(each, RecordRejected) else each for each in answers]
+        for answer, asking in zip(found, askings, strict=True):
             asking.weighed.eids.update(identity.eid for identity in answer)
-        facilities = {at.facility for answer in answers for identity in answer for at in identity.locations}
+        facilities = {at.facility for answer in found for identity in answer for at in identity.locations}
         return Lookups(answers, self.at, {code: ready_registration(code, REGISTERED) for code in facilities})
 
     def _fits(self, key: LocateKey, eid: str, record: EncodedRecord) -> bool:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from mpi.domain.changes import Selection
 from mpi.domain.consent import Asking, Basis, Network, Policy
-from mpi.domain.identifiers import EnterpriseId, IdentifierToken, LocalIdToken
+from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken
 from mpi.domain.identity import Decision, Identity
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedRecord
-from mpi.errors import RecordRejected
+from mpi.errors import Conflict, InputRejected, RecordRejected
+from mpi.index import lmdb_index
 from mpi.index.projector import verify
 from mpi.service.consent import Consents
 from mpi.service.disclosure import Disclosure
@@ -293,3 +296,91 @@ def test_who_is_asked_for_again_and_again_is_weighed_once(at, monkeypatch):
         assert weighed == ["urn:mpi:exchange:cdes", "urn:mpi:exchange:other"]
         assert len({frozenset(each.weighed.eids) for each in askings}) == 1
         assert all(bool(each.weighed.eids) is (key is hidden) for each in askings)
+
+
+def test_nobody_is_weighed_because_somebody_else_said_something(at, monkeypatch):
+    """What is ready of whoever was silent is shown without a look at their records, however much others said."""
+    silent = at.register("10661", "1")
+    other = at.register(
+        "10661", "2", "นางสาวกานดา รักไทย", national_id="3101201565433", birth_date="01/02/2511", sex="2"
+    )
+    at.consents.withdraw(number(other), "law", [HRESCH], ACTOR)
+    weighed = list[str]()
+    seen = Disclosure._seen
+
+    def counted(self: Disclosure, reader: object, members: list[object], asking: Asking) -> object:
+        weighed.append(asking.client)
+        return seen(self, reader, members, asking)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Disclosure, "_seen", counted)
+    assert at.seen(number(silent)) == at.seen(LocalIdToken(silent.local_id_token)) == ["10661"]
+    assert weighed == []
+    assert at.seen(number(other)) == ["10661"]
+    assert len(weighed) == 1
+
+
+NUMBERS = ("1103702488992", "3101201565433", "5320600012342")
+PEOPLE = (("นายสมชาย ใจดี", "1"), ("นายสมชัย ใจดี", "1"), ("นางสาวกานดา รักไทย", "2"))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_was_said_holds_for_ready_answers(at, monkeypatch, seed):
+    """However records and words follow each other, what is ready is shown to whom weighing would show it, and no other.
+
+    Records are registered, changed, taken back and erased, identities merged, split and parted, changes undone, and
+    things are said about numbers that nobody, somebody or several carry.
+    """
+    dice = random.Random(seed)
+    ready = lmdb_index._ready
+
+    def checked() -> None:
+        shown = [[at.seen(key, purpose) for purpose in (TREAT, HRESCH)] for key in sorted(keys, key=repr)]
+        with monkeypatch.context() as patched:
+            patched.setattr(lmdb_index, "_ready", lambda eid, row: ready(eid, row)._replace(silent=False))
+            assert [[at.seen(key, purpose) for purpose in (TREAT, HRESCH)] for key in sorted(keys, key=repr)] == shown
+
+    def register() -> None:
+        name, sex = dice.choice(PEOPLE)
+        facility, local_id = dice.choice(("10661", "22222", "33333")), dice.choice("12")
+        person = {"birth_date": "15/03/2525", "sex": sex}
+        if dice.random() < 0.8:
+            person["national_id"] = dice.choice(NUMBERS)
+        record = at.register(facility, local_id, name, **person)
+        keys.update([LocalIdToken(record.local_id_token), *record.demographics.tokens])
+        numbers.update(record.demographics.tokens)
+
+    def say() -> None:
+        about = dice.choice(sorted(numbers)) if numbers and dice.random() < 0.9 else unknown
+        said = at.consents.give if dice.random() < 0.4 else at.consents.withdraw
+        said(about, dice.choice(("law", "link")), [dice.choice((TREAT, HRESCH))], ACTOR)
+
+    def eids() -> list[str]:
+        return sorted({each.eid for key in keys for each in at.parts.locator.locate(key)})
+
+    def regroup() -> None:
+        found = eids()
+        with suppress(Conflict, InputRejected):
+            if len(found) > 1 and dice.random() < 0.5:
+                at.parts.stewardship.merge(*dice.sample(found, 2), STEWARD, "r")
+            elif found:
+                view, _ = at.parts.stewardship.identity(dice.choice(found))
+                at.parts.stewardship.split(view.eid, [[dice.choice(view.members).record]], STEWARD, "r")
+
+    def take_back() -> None:
+        tokens = sorted(key.value for key in keys if isinstance(key, LocalIdToken))
+        if tokens:
+            for facility in ("10661", "22222", "33333"):
+                at.parts.registry.retract(facility, LocalIdToken(dice.choice(tokens)), ACTOR, erase=dice.random() < 0.5)
+
+    def undo() -> None:
+        with suppress(Conflict, InputRejected):
+            at.parts.stewardship.undo(
+                Selection(revisions=(dice.randint(1, max(1, at.disclosure.revision())),)), STEWARD, "u"
+            )
+
+    unknown = IdentifierToken(IdentifierKind.NATIONAL_ID, b"u" * 32)
+    keys, numbers = set[IdentifierToken | LocalIdToken](), set[IdentifierToken]()
+    for _ in range(25):
+        dice.choices((register, say, regroup, take_back, undo), (8, 5, 3, 1, 1))[0]()
+        checked()
+    assert verify(at.parts.index, at.parts.store) == []
