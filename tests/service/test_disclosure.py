@@ -373,10 +373,10 @@ def test_what_was_said_holds_for_ready_answers(at, monkeypatch, seed):
                 at.parts.registry.retract(facility, LocalIdToken(dice.choice(tokens)), ACTOR, erase=dice.random() < 0.5)
 
     def undo() -> None:
+        if not at.disclosure.revision():
+            return
         with suppress(Conflict, InputRejected):
-            at.parts.stewardship.undo(
-                Selection(revisions=(dice.randint(1, max(1, at.disclosure.revision())),)), STEWARD, "u"
-            )
+            at.parts.stewardship.undo(Selection(revisions=(dice.randint(1, at.disclosure.revision()),)), STEWARD, "u")
 
     unknown = IdentifierToken(IdentifierKind.NATIONAL_ID, b"u" * 32)
     keys, numbers = set[IdentifierToken | LocalIdToken](), set[IdentifierToken]()
