@@ -196,7 +196,3 @@ class ServiceUnavailable(MpiError):
     """The server cannot be reached or is stopping; the same call may succeed later."""
 
     reason = Reason.SERVICE_UNAVAILABLE
-
-
-class NotAccounted(ServiceUnavailable):
-    """The audit journal takes no entries, so nothing is answered; it keeps count of the calls that it refused."""

@@ -16,8 +16,7 @@ from typing import Self
 from mpi.audit.chain import LIMITS, Chain, Limits
 from mpi.audit.keys import JournalKeys
 from mpi.audit.lines import Fields
-from mpi.domain.accounting import Access
-from mpi.errors import NotAccounted
+from mpi.domain.accounting import Access, NotAccounted
 
 MOST_WAITING = 4096
 """Entries that may wait for the disk; more, and calls are refused."""

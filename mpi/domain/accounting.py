@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mpi.errors import ServiceUnavailable
+
+
+class NotAccounted(ServiceUnavailable):
+    """The audit journal takes no entries, so nothing is answered; it keeps count of the calls that it refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Access:

@@ -19,8 +19,8 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from mpi.domain.access import INSECURE_CALLER, Caller, ClientRule, Role, client_named
-from mpi.domain.accounting import Access
-from mpi.errors import AccessDenied, InputRejected, NotAccounted, RateLimited, Reason, ServiceUnavailable
+from mpi.domain.accounting import Access, NotAccounted
+from mpi.errors import AccessDenied, InputRejected, RateLimited, Reason, ServiceUnavailable
 from mpi.server.accounts import ACCOUNT, Account, Journal
 from mpi.server.http2.call import Call, CallEnded
 from mpi.server.http2.listener import Server

@@ -16,8 +16,7 @@ import pytest
 from mpi.audit import chain as chain_module
 from mpi.audit import journal as journal_module
 from mpi.audit.journal import MOST_PSEUDONYMS, Journal, entries_of
-from mpi.domain.accounting import Access
-from mpi.errors import NotAccounted
+from mpi.domain.accounting import Access, NotAccounted
 from tests.audit.journals import SMALL, Place
 
 

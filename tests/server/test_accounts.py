@@ -17,8 +17,8 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import mpi.v1
-from mpi.domain.accounting import Access
-from mpi.errors import NotAccounted, StoreUnusable
+from mpi.domain.accounting import Access, NotAccounted
+from mpi.errors import StoreUnusable
 from mpi.server import admin, locating, servicers, stewards
 from mpi.server.accounts import IDENTITY_FIELDS, Account
 from mpi.server.edge import REQUEST_KEY
