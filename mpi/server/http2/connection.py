@@ -135,7 +135,8 @@ class Connection(asyncio.Protocol):
         self._shared.of_each[self.peer.certificate] += 1
         self._http.initiate_connection(_SETTINGS)
         self._http.set_local_window_size(CONNECTION_WINDOW)
-        if self._shared.of_each[self.peer.certificate] > CONNECTIONS_OF_ONE:
+        # Without TLS nobody can tell clients apart.
+        if self.peer.certificate and self._shared.of_each[self.peer.certificate] > CONNECTIONS_OF_ONE:
             self.leave()
         self._flush()
 

@@ -269,6 +269,7 @@ class TestLimits:
     def test_connections_of_one_client_are_bounded(self, monkeypatch, address):
         """One too many is told to go, and closed; those before it go on, and a place that becomes free can be had."""
         monkeypatch.setattr(connection, "CONNECTIONS_OF_ONE", 2)
+        monkeypatch.setattr(connection, "NOBODY", replace(connection.NOBODY, certificate=b"somebody's"))
         with Raw(address) as first:
             assert first.status(first.call(b"x"))[1] == framed(b"x")
             with Raw(address) as second:
