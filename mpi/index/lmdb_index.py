@@ -36,8 +36,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -50,12 +49,12 @@ from mpi.domain.changes import LastRegistration
 from mpi.domain.consent import Consent, Subject
 from mpi.domain.identifiers import EnterpriseId, IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
 from mpi.domain.identity import Identity, Location, ReadyIdentity
-from mpi.domain.record import EncodedDemographics, EncodedRecord
+from mpi.domain.record import EncodedRecord
 from mpi.errors import IndexCorrupt
-from mpi.index.ready import ready_answer, ready_registration
+from mpi.index.members import Member, MemberEncoding, TokenKey, pack_members, unpack_members
+from mpi.index.ready import pack_answer, ready_identity, ready_registration
 from mpi.index.sealing import BLOCK, NAME_BYTES, Numbers, Sealer, blocks_of, eid_bytes, eid_text, eid_texts
 from mpi.linkage.comparison import Vectors
-from mpi.linkage.fellegi_sunter import Features
 from mpi.store.consent_packing import pack_consents, pack_subject, replaced, unpack_consents
 
 MAP_BYTES = 1 << 38
@@ -73,9 +72,6 @@ TABLES = (
     "facilities",
     "state",
 )
-TokenKey = IdentifierToken | LocalIdToken
-"""Look-up keys that are tokens of a record; an enterprise id needs no table."""
-
 LOOK_SECONDS = 0.02
 """How often readers look whether another index has taken this one's place."""
 
@@ -93,8 +89,6 @@ _LINEAGE = b"lineage"
 _NOBODY = b"nobody"
 _U16 = struct.Struct(">H")
 _U64 = struct.Struct(">Q")
-_ANSWER = struct.Struct(">?H")
-"""Before a ready answer: whether nobody said anything about consent, and bytes of the codes of its facilities."""
 _EID_BYTES = 16
 _LOCATION = NAME_BYTES + BLOCK
 """Bytes of a row of locations: its key, and an enterprise id encrypted."""
@@ -106,74 +100,6 @@ _HERE, _EXCHANGE = -100, 2
 
 Result = TypeVar("Result")
 Key = TypeVar("Key")
-
-
-@dataclass(frozen=True, repr=False)
-class MemberEncoding:
-    """What a record has under one key epoch: its name, its numbers, and the names of its channels."""
-
-    epoch: str
-    local_id: LocalIdToken
-    tokens: tuple[IdentifierToken, ...]
-    channels: frozenset[str]
-
-    @cached_property
-    def features(self) -> Features:
-        """What matching weighs."""
-        return Features.of(self.tokens, self.channels)
-
-    @classmethod
-    def of(cls, local_id_token: bytes, demographics: EncodedDemographics) -> MemberEncoding:
-        """Take from an encoding what the index keeps of it."""
-        return cls(
-            demographics.key_epoch,
-            LocalIdToken(local_id_token),
-            demographics.tokens,
-            frozenset(encoding.channel for encoding in demographics.channels),
-        )
-
-
-@dataclass(frozen=True, repr=False)
-class Member:
-    """One record of an identity, as matching and locating need it; encodings from the newest epoch on."""
-
-    number: int
-    location: Location
-    encodings: tuple[MemberEncoding, ...]
-
-    @cached_property
-    def packed(self) -> bytes:
-        """The member as an identity's row holds it."""
-        return _pack_member(self)
-
-    @classmethod
-    def of(cls, number: int, record: EncodedRecord) -> Member:
-        """Take from a record what the index keeps of a member."""
-        encodings = [MemberEncoding.of(record.local_id_token, record.demographics)]
-        if record.earlier is not None:
-            encodings.append(MemberEncoding.of(record.earlier.local_id_token, record.earlier.demographics))
-        return cls(number, Location(record.facility, record.pointer), tuple(encodings))
-
-    def tokens(self) -> Iterator[IdentifierToken]:
-        """Numbers of the person, under every epoch."""
-        for encoding in self.encodings:
-            yield from encoding.tokens
-
-    def numbers(self) -> Iterator[int]:
-        """The record's own number, as the one thing that an objection that outlived a split is kept by."""
-        yield self.number
-
-    def subjects(self) -> Iterator[Subject]:
-        """Everything that a consent may know this member by."""
-        yield from self.numbers()
-        yield from self.tokens()
-
-    def look_up_keys(self) -> list[TokenKey]:
-        """Look-up keys that lead to this member's identity."""
-        keys: list[TokenKey] = []
-        for encoding in self.encodings:
-            keys += (encoding.local_id, *encoding.tokens)
-        return keys
 
 
 class Index:
@@ -523,7 +449,7 @@ class IndexReader:
 
     def members(self, eid: str) -> list[Member]:
         """Members of an identity by record number; empty when there is no such identity."""
-        return _unpack_members(self._packed(eid))
+        return unpack_members(self._packed(eid))
 
     def remembered(self, eid: str) -> tuple[Member, ...]:
         """Members as `members` gives them, for a batch: it asks for the same when it matches and when it writes.
@@ -573,7 +499,7 @@ class IndexReader:
         nobody = _NOBODY, _nobody_of(self._sealer)[0]
         opened = self._sealer.open_all([(name, rows[name]) if name in rows else nobody for name in names])
         ready = {
-            eid: _ready(text if name in rows else "", row)
+            eid: ready_identity(text if name in rows else "", row)
             for eid, name, text, row in zip(every, names, texts, opened, strict=True)
         }
         held: dict[bytes, list[ReadyIdentity]] = {}
@@ -625,7 +551,7 @@ class IndexReader:
         if held.eid:
             return self.members(held.eid)
         self._packed(eid_text(bytes(BLOCK)))
-        return _unpack_members(self._sealer.open(_NOBODY, _nobody_of(self._sealer)[1]))
+        return unpack_members(self._sealer.open(_NOBODY, _nobody_of(self._sealer)[1]))
 
     def locate(self, key: LocateKey) -> tuple[Identity, ...]:
         """Identities that a look-up key leads to, each with its locations in order."""
@@ -794,11 +720,15 @@ class IndexWriter(IndexReader):
 
     def _held_in(self, key: bytes, eid: str) -> bytes | None:
         members = self._touched[eid]
-        return self._sealer.seal(key, _pack_members([members[each] for each in sorted(members)])) if members else None
+        return self._sealer.seal(key, pack_members([members[each] for each in sorted(members)])) if members else None
 
     def _ready_of(self, key: bytes, eid: str) -> bytes | None:
         members = list(self._touched[eid].values())
-        return self._sealer.seal(key, _pack_answer(members, silent=not self._spoken(members))) if members else None
+        return (
+            self._sealer.seal(key, pack_answer([each.location for each in members], silent=not self._spoken(members)))
+            if members
+            else None
+        )
 
     def _spoken(self, members: Iterable[Member]) -> bool:
         """Say whether anything was ever said about consent for one of these records."""
@@ -876,7 +806,9 @@ def _nobody_of(sealer: Sealer) -> tuple[bytes, bytes]:
     token = IdentifierToken(IdentifierKind.NATIONAL_ID, bytes(32))
     encoding = MemberEncoding("1-00000000", LocalIdToken(bytes(32)), (token,), frozenset("ABCDE"))
     member = Member(0, Location("00000", bytes(48)), (encoding,))
-    return sealer.seal(_NOBODY, _pack_answer([member], silent=False)), sealer.seal(_NOBODY, _pack_members([member]))
+    return sealer.seal(_NOBODY, pack_answer([member.location], silent=False)), sealer.seal(
+        _NOBODY, pack_members([member])
+    )
 
 
 def _table_of(subject: Subject) -> str:
@@ -887,59 +819,9 @@ def _location_name(sealer: Sealer, key: TokenKey) -> bytes:
     return sealer.look_up_name(_label(key), key.value)
 
 
-def _ready(eid: str, row: bytes) -> ReadyIdentity:
-    """Read a ready answer."""
-    silent, codes = _ANSWER.unpack_from(row)
-    answer = _ANSWER.size + codes
-    return ReadyIdentity(eid, row[answer:], row[_ANSWER.size : answer], silent)
-
-
-def _pack_answer(members: Sequence[Member], *, silent: bool) -> bytes:
-    codes = " ".join(sorted({member.location.facility for member in members})).encode()
-    return _ANSWER.pack(silent, len(codes)) + codes + ready_answer(member.location for member in members)
-
-
-def _pack_members(members: Sequence[Member]) -> bytes:
-    return b"".join(member.packed for member in members)
-
-
-def _pack_member(member: Member) -> bytes:
-    fields = [_U64.pack(member.number), member.location.facility.encode(), member.location.pointer]
-    for each in member.encodings:
-        fields += [each.epoch.encode(), each.local_id.value, _packed_channels(each.channels)]
-        fields.append(_U16.pack(len(each.tokens)))
-        for token in each.tokens:
-            fields += (token.kind.value.encode(), token.value)
-    return _U16.pack(len(fields)) + b"".join([_U16.pack(len(field)) + field for field in fields])
-
-
-def _unpack_members(packed: bytes) -> list[Member]:
-    members, at = [], 0
-    while at < len(packed):
-        start, count = at, packed[at] << 8 | packed[at + 1]
-        at += 2
-        fields = []
-        for _ in range(count):
-            first = at + 2
-            at = first + (packed[at] << 8 | packed[at + 1])
-            fields.append(packed[first:at])
-        encodings, place = [], 3
-        while place < count:
-            epoch, local_id, channels, tokens = fields[place : place + 4]
-            end = place + 4 + 2 * (tokens[0] << 8 | tokens[1])
-            held = tuple([IdentifierToken(_KINDS[fields[each]], fields[each + 1]) for each in range(place + 4, end, 2)])
-            encodings.append(MemberEncoding(epoch.decode(), LocalIdToken(local_id), held, _channels(channels)))
-            place = end
-        location = Location(fields[1].decode(), fields[2])
-        member = Member(int.from_bytes(fields[0], "big"), location, tuple(encodings))
-        member.__dict__["packed"] = packed[start:at]
-        members.append(member)
-    return members
-
-
 @lru_cache(maxsize=_IDENTITIES_AT_HAND)
 def _opened(sealer: Sealer, key: bytes, sealed: bytes) -> tuple[Member, ...]:
-    return tuple(_unpack_members(sealer.open(key, sealed)))
+    return tuple(unpack_members(sealer.open(key, sealed)))
 
 
 @lru_cache(maxsize=_FACILITIES_AT_HAND)
@@ -948,20 +830,9 @@ def _registered(sealer: Sealer, key: bytes, sealed: bytes) -> bytes:
     return sealer.open(key, sealed)
 
 
-_KINDS = {kind.value.encode(): kind for kind in IdentifierKind}
 _LABELS = {kind: kind.value.encode().ljust(BLOCK, b"\0") for kind in IdentifierKind}
 _LOCAL_ID = b"local_id".ljust(BLOCK, b"\0")
 
 
 def _label(key: TokenKey) -> bytes:
     return _LABELS[key.kind] if isinstance(key, IdentifierToken) else _LOCAL_ID
-
-
-@lru_cache(maxsize=1024)
-def _channels(packed: bytes) -> frozenset[str]:
-    return frozenset(packed.decode().split())
-
-
-@lru_cache(maxsize=1024)
-def _packed_channels(channels: frozenset[str]) -> bytes:
-    return " ".join(sorted(channels)).encode()

@@ -19,7 +19,8 @@ from mpi.domain import changes as changes_of
 from mpi.domain.changes import Cause, Change, LastRegistration, Placement
 from mpi.domain.record import EncodedRecord
 from mpi.errors import IndexBehind, IndexCorrupt, MpiError
-from mpi.index.lmdb_index import TABLES, Index, IndexReader, IndexWriter, Member, put_in_place
+from mpi.index.lmdb_index import TABLES, Index, IndexReader, IndexWriter, put_in_place
+from mpi.index.members import Member
 from mpi.store.reading import LINEAGE, LiveRecord, Reading
 from mpi.store.sql import Store
 from mpi.store.writing import Transaction

@@ -32,7 +32,8 @@ from mpi.domain.identifiers import EnterpriseId, LocateKey
 from mpi.domain.identity import Identity, Lookups, ReadyIdentity, Shown
 from mpi.domain.purpose import PurposeOfUse
 from mpi.errors import Conflict, RecordRejected
-from mpi.index.lmdb_index import Index, IndexReader, Member
+from mpi.index.lmdb_index import Index, IndexReader
+from mpi.index.members import Member
 from mpi.index.projector import bring_up, project
 from mpi.service.gateway import Gateway
 from mpi.service.location import admitted, admitted_all

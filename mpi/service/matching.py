@@ -15,7 +15,8 @@ from mpi.domain.identifiers import IdentifierKind, IdentifierToken
 from mpi.domain.identity import Decision, MatchCandidate
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.domain.review import priority_of
-from mpi.index.lmdb_index import Index, Member, MemberEncoding
+from mpi.index.lmdb_index import Index
+from mpi.index.members import Member, MemberEncoding
 from mpi.index.sealing import Numbers
 from mpi.linkage.comparison import Vectors, similarities
 from mpi.linkage.decision import Between, Candidate, Decider, Outcome, never

@@ -18,7 +18,8 @@ from mpi.domain.identity import Decision, Registration
 from mpi.domain.record import EncodedDemographics, EncodedRecord, RecordName
 from mpi.domain.review import ReviewTask, TaskStatus
 from mpi.errors import Conflict, RecordRejected
-from mpi.index.lmdb_index import Index, IndexReader, Member
+from mpi.index.lmdb_index import Index, IndexReader
+from mpi.index.members import Member
 from mpi.index.projector import bring_up, project
 from mpi.linkage.decision import Candidate, Outcome
 from mpi.service.following import carried_on, carried_over, left_behind
@@ -389,7 +390,12 @@ class _Batch:
         self.held.place(placement.eid, placement.record, item.record, placement.previous)
         self._contents[placement.record] = item.record
         self._asked.pop(placement.record, None)  # the later content of a batch counts
-        self.known.update(dict.fromkeys(item.names, stored))
+        own, *earlier = item.names
+        self.known[own] = stored
+        for name in earlier:
+            # A record that bears the name as its own has the say, as it has in the store.
+            if self.known.get(name, stored).number == stored.number:
+                self.known[name] = stored
 
     def said_before(self, reader: IndexReader) -> list[Consent]:
         """What citizens said that must be said anew, for the batch to change nothing of it."""

@@ -12,7 +12,8 @@ from mpi.domain.grouping import Grouping
 from mpi.domain.identity import IdentityView, Regrouped, Undone
 from mpi.domain.review import Remark, RemarkKind
 from mpi.errors import Conflict, InputRejected, NotFound
-from mpi.index.lmdb_index import Index, Member
+from mpi.index.lmdb_index import Index
+from mpi.index.members import Member
 from mpi.index.projector import bring_up, project
 from mpi.service.consent import objections_kept
 from mpi.store.history import identity_at, identity_now

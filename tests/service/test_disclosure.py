@@ -75,6 +75,20 @@ def at(tmp_path: Path) -> Iterator[Index]:
         yield Index(parts, tmp_path)
 
 
+@pytest.fixture
+def weighed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows by the client for whom an identity's records are weighed."""
+    clients = list[str]()
+    seen = Disclosure._seen
+
+    def counted(self: Disclosure, reader: object, members: list[object], asking: Asking) -> object:
+        clients.append(asking.client)
+        return seen(self, reader, members, asking)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Disclosure, "_seen", counted)
+    return clients
+
+
 def test_only_what_may_be_shown_is(at):
     """Statutory, opt-in and sensitive facilities of one person; each word of theirs counts at the next lookup."""
     record = at.register("10661")
@@ -274,19 +288,11 @@ def test_hidden_takes_as_long_as_none(at):
     assert apart < max(0.1 * medians[False], spread[2] - spread[0])
 
 
-def test_who_is_asked_for_again_and_again_is_weighed_once(at, monkeypatch):
+def test_who_is_asked_for_again_and_again_is_weighed_once(at, weighed):
     """By one client in one batch, or by several calls that came together; each still has its own account."""
     record = at.register("10661")
     at.consents.withdraw(number(record), "law", [TREAT], ACTOR)
     hidden, unknown = number(record), IdentifierToken(number(record).kind, bytes(32))
-    weighed = list[str]()
-    seen = Disclosure._seen
-
-    def counted(self: Disclosure, reader: object, members: list[object], asking: Asking) -> object:
-        weighed.append(asking.client)
-        return seen(self, reader, members, asking)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Disclosure, "_seen", counted)
     for key in (hidden, unknown):
         weighed.clear()
         askings = [Asking("urn:mpi:exchange:cdes", "", TREAT) for _ in range(100)]
@@ -298,21 +304,13 @@ def test_who_is_asked_for_again_and_again_is_weighed_once(at, monkeypatch):
         assert all(bool(each.weighed.eids) is (key is hidden) for each in askings)
 
 
-def test_nobody_is_weighed_because_somebody_else_said_something(at, monkeypatch):
+def test_nobody_is_weighed_because_somebody_else_said_something(at, weighed):
     """What is ready of whoever was silent is shown without a look at their records, however much others said."""
     silent = at.register("10661", "1")
     other = at.register(
         "10661", "2", "นางสาวกานดา รักไทย", national_id="3101201565433", birth_date="01/02/2511", sex="2"
     )
     at.consents.withdraw(number(other), "law", [HRESCH], ACTOR)
-    weighed = list[str]()
-    seen = Disclosure._seen
-
-    def counted(self: Disclosure, reader: object, members: list[object], asking: Asking) -> object:
-        weighed.append(asking.client)
-        return seen(self, reader, members, asking)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Disclosure, "_seen", counted)
     assert at.seen(number(silent)) == at.seen(LocalIdToken(silent.local_id_token)) == ["10661"]
     assert weighed == []
     assert at.seen(number(other)) == ["10661"]
@@ -331,12 +329,12 @@ def test_what_was_said_holds_for_ready_answers(at, monkeypatch, seed):
     things are said about numbers that nobody, somebody or several carry.
     """
     dice = random.Random(seed)
-    ready = lmdb_index._ready
+    ready = lmdb_index.ready_identity
 
     def checked() -> None:
         shown = [[at.seen(key, purpose) for purpose in (TREAT, HRESCH)] for key in sorted(keys, key=repr)]
         with monkeypatch.context() as patched:
-            patched.setattr(lmdb_index, "_ready", lambda eid, row: ready(eid, row)._replace(silent=False))
+            patched.setattr(lmdb_index, "ready_identity", lambda eid, row: ready(eid, row)._replace(silent=False))
             assert [[at.seen(key, purpose) for purpose in (TREAT, HRESCH)] for key in sorted(keys, key=repr)] == shown
 
     def register() -> None:

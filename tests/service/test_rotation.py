@@ -66,6 +66,28 @@ def test_records_of_both_epochs_link_through_those_under_both(at, rings):
     assert verify(at.index, at.store) == []
 
 
+@pytest.mark.parametrize("story", ["b|a|mb", "ba|mb", "a|b|mb", "b|a|mb|mb", "b|a|ma", "b|a|bm", "b|mb", "a|mb"])
+def test_a_batch_of_one_record_under_every_epoch_is_taken_as_its_records_are_one_by_one(at, rings, tmp_path, story):
+    """Before, amid and after the change, also where it was stored under each epoch by itself, and when sent again."""
+    of = dict(zip("bma", rings, strict=True))
+
+    def told(centre: Centre, calls: list[str]) -> list[tuple[int, str]]:
+        for call in calls:
+            records = [
+                encoded(of[ring], "10661", raw("นายสมชาย ใจดี", "1", **SOMCHAI, phone=f"081234567{at}"))[0]
+                for at, ring in enumerate(call)
+            ]
+            outcomes, _ = centre.registry.register(records, ACTOR)
+            assert all(isinstance(each, Registration) for each in outcomes)
+        assert verify(centre.index, centre.store) == []
+        with centre.store.reading() as reading:
+            return [(each.number, each.record.demographics.key_epoch) for each in reading.records()]
+
+    (tmp_path / "other").mkdir()
+    with centre(tmp_path / "other", tuple(epoch.name for epoch in rings[1].epochs)) as other:
+        assert told(at, story.split("|")) == told(other, list(story.replace("|", "")))
+
+
 def test_records_without_an_epoch_in_common_say_nothing_of_each_other(at, rings):
     """Under two epochs even one number looks different: that is neither agreement nor a contradiction."""
     before, _, after = rings
