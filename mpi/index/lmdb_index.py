@@ -34,9 +34,10 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -353,13 +354,10 @@ class IndexReader:
 
     def last_registrations(self, facilities: Iterable[str]) -> dict[str, bytes]:
         """When facilities registered last, see `mpi.index.ready`; those that never did are left out."""
-        found = {}
-        for code in facilities:
-            key = self._sealer.name("facilities", code.encode())
-            sealed = self._transaction.get(key, db=self._tables["facilities"])
-            if sealed is not None:
-                found[code] = _registered(self._sealer, key, sealed)
-        return found
+        names = {self._sealer.name("facilities", code.encode()): code for code in facilities}
+        with self._transaction.cursor(self._tables["facilities"]) as cursor:
+            rows = cursor.getmulti(sorted(names))
+        return {names[key]: _registered(self._sealer, key, sealed) for key, sealed in rows}
 
     def lineage(self) -> str:
         """Name of the history that the revision is one of; "" before the index has followed any."""
@@ -481,35 +479,45 @@ class IndexReader:
         sealed = self._transaction.get(key, db=self._tables[table])
         return [] if sealed is None else unpack_consents(self._sealer.open(key, sealed))
 
-    def held(self, keys: Sequence[LocateKey]) -> list[list[ReadyIdentity]]:
+    def held(self, keys: Sequence[LocateKey]) -> list[tuple[ReadyIdentity, ...]]:
         """Identities that each of some look-up keys leads to, read together: each step for all keys at once.
 
         Where there are none, nobody comes back, without an id, after the same work: how long a lookup takes must not
         tell somebody hidden from nobody.
         """
-        own, led_to = self._led_to(keys)
-        for name in own:
-            # An id of nobody; so it is with an enterprise id that was asked for and that nobody has.
-            led_to.setdefault(name, [name[:BLOCK]])
-        every = list({eid for eids in led_to.values() for eid in eids})
-        packed = b"".join(every)
-        names, texts = self._sealer.answer_names(packed), eid_texts(packed)
-        with self._transaction.cursor(self._tables["answers"]) as cursor:
-            rows = dict(cursor.getmulti(sorted(names)))  # neighbours share pages
-        nobody = _NOBODY, _nobody_of(self._sealer)[0]
-        opened = self._sealer.open_all([(name, rows[name]) if name in rows else nobody for name in names])
-        ready = {
-            eid: ready_identity(text if name in rows else "", row)
-            for eid, name, text, row in zip(every, names, texts, opened, strict=True)
-        }
-        held: dict[bytes, list[ReadyIdentity]] = {}
-        for name, eids in led_to.items():
-            those = [ready[eid] for eid in eids]
-            held[name] = those if len(those) == 1 else [each for each in those if each.eid] or those[:1]
-        return [held[name] for name in own]
+        own, led_to, several = self._led_to(keys)
+        # Where a name leads nowhere, an id of nobody; so it is with an enterprise id that was asked for and nobody has.
+        wanted = [led_to.get(name, name) for name in own]
+        ready = self._ready({*wanted, *chain.from_iterable(several.values())})
+        held = list(map(ready.__getitem__, wanted))
+        if several:
+            for at, name in enumerate(own):
+                if name in several:
+                    those = tuple(chain.from_iterable(map(ready.__getitem__, several[name])))
+                    held[at] = tuple(each for each in those if each.eid) or those[:1]
+        return held
 
-    def _led_to(self, keys: Sequence[LocateKey]) -> tuple[list[bytes], dict[bytes, list[bytes]]]:
-        """For each key a name of its own; and for these the enterprise ids that they lead to, sorted, if to any."""
+    def _ready(self, eids: Collection[bytes]) -> dict[bytes, tuple[ReadyIdentity, ...]]:
+        """Ready answers of identities; of nobody where there is none."""
+        packed = b"".join(eids)
+        names = self._sealer.answer_names(packed)
+        with self._transaction.cursor(self._tables["answers"]) as cursor:
+            sealed = dict(cursor.getmulti(sorted(names)))  # neighbours share pages
+        rows = dict(zip(sealed, self._sealer.open_all(sealed.items()), strict=True))
+        nobody = iter(self._sealer.open_all([(_NOBODY, _nobody_of(self._sealer)[0])] * (len(names) - len(rows))))
+        ready: dict[bytes, tuple[ReadyIdentity, ...]] = {}
+        for eid, text, name in zip(eids, eid_texts(packed), names, strict=True):
+            row = rows.get(name)
+            ready[eid] = (ready_identity("", next(nobody)) if row is None else ready_identity(text, row),)
+        return ready
+
+    def _led_to(self, keys: Sequence[LocateKey]) -> tuple[list[bytes], dict[bytes, bytes], dict[bytes, list[bytes]]]:
+        """For each key a name of its own, and the enterprise ids that these lead to.
+
+        Returns:
+            The names, an enterprise id for each that leads to any, and all of them, sorted, for those that lead to
+            several.
+        """
         tokens = [key for key in keys if not isinstance(key, EnterpriseId)]
         names = self._sealer.look_up_names(list(map(_label, tokens)), [token.value for token in tokens])
         with self._transaction.cursor(self._tables["locations"]) as cursor:
@@ -517,21 +525,19 @@ class IndexReader:
             rows = cursor.getmulti(every, dupdata=True, dupfixed_bytes=BLOCK, keyfixed=True)
         table = np.frombuffer(rows, np.uint8).reshape(-1, _LOCATION)
         ids = blocks_of(self._sealer.record_value.open(table[:, NAME_BYTES:].tobytes()))
-        led_to: dict[bytes, list[bytes]] = {}
-        for name, eid in zip(blocks_of(table[:, :NAME_BYTES].tobytes()), ids, strict=True):
-            led_to.setdefault(name, []).append(eid)
-        for several in led_to.values():
-            several.sort()
+        found = blocks_of(table[:, :NAME_BYTES].tobytes())
+        led_to = dict(zip(found, ids, strict=True))
+        several = {} if len(led_to) == len(found) else _several(found, ids)
         if len(tokens) == len(keys):
-            return names, led_to
+            return names, led_to, several
         of_tokens, own = iter(names), list[bytes]()
         for key in keys:
             if isinstance(key, EnterpriseId):
                 own.append(key.value.encode())
-                led_to[own[-1]] = [eid_bytes(self.resolve(key.value))]
+                led_to[own[-1]] = eid_bytes(self.resolve(key.value))
             else:
                 own.append(next(of_tokens))
-        return own, led_to
+        return own, led_to, several
 
     def is_silent(self) -> bool:
         """Say whether nobody ever said anything about consent."""
@@ -798,6 +804,14 @@ class IndexWriter(IndexReader):
         for look_up in member.look_up_keys():
             self._stale.setdefault(look_up, set()).add(eid)
         return member
+
+
+def _several(names: Iterable[bytes], eids: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+    """Names that stand before more than one enterprise id, with all of these, sorted."""
+    every: dict[bytes, list[bytes]] = {}
+    for name, eid in zip(names, eids, strict=True):
+        every.setdefault(name, []).append(eid)
+    return {name: sorted(each) for name, each in every.items() if len(each) > 1}
 
 
 @lru_cache(maxsize=16)

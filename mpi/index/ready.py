@@ -38,9 +38,8 @@ def pack_answer(locations: Sequence[Location], *, silent: bool) -> bytes:
 
 def ready_identity(eid: str, row: bytes) -> ReadyIdentity:
     """Read the row of an identity; `eid` is "" for nobody."""
-    silent, codes = _ANSWER.unpack_from(row)
-    answer = _ANSWER.size + codes
-    return ReadyIdentity(eid, row[answer:], row[_ANSWER.size : answer], silent)
+    answer = _ANSWER.size + (row[1] << 8 | row[2])  # in place of `_ANSWER.unpack_from`, as lookups do it for every key
+    return tuple.__new__(ReadyIdentity, (eid, row[answer:], row[_ANSWER.size : answer], bool(row[0]), ()))
 
 
 def ready_registration(facility: str, at: datetime) -> bytes:

@@ -8,7 +8,7 @@ deterministic, so an index rebuilt from the store is byte for byte the index tha
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 
@@ -224,7 +224,7 @@ class Sealer:
         """
         return self.open_all([(key, sealed)])[0]
 
-    def open_all(self, rows: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    def open_all(self, rows: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
         """Decrypt the values of rows, each with its key; raises as `open` does."""
         decrypt = self._values.decrypt
         try:

@@ -44,14 +44,25 @@ _COMBINATIONS = 100_000
 """Sets of facilities that are remembered; people's records lie at the same ones again and again."""
 
 
-class _View:
-    """What may be shown over some networks of people who said nothing."""
+class _View(dict[bytes, frozenset[str]]):
+    """What may be shown over some networks of people who said nothing.
+
+    By the codes of an identity's facilities, what showing all of them rests on; nothing where one hides.
+    """
 
     def __init__(self, policy: Policy, networks: tuple[Network, ...]) -> None:
+        super().__init__()
         self._policy = policy
         self._networks = networks
         self._grounds: dict[str, str] = {}  # no more than there are facilities
-        self._wholes: dict[bytes, tuple[frozenset[str], frozenset[str]]] = {}
+
+    def __missing__(self, codes: bytes) -> frozenset[str]:
+        found = frozenset(map(self.ground, codes.decode().split(" ")))
+        if "" in found:
+            found = frozenset()
+        if len(self) < _COMBINATIONS:
+            self[codes] = found
+        return found
 
     def ground(self, facility: str) -> str:
         """What showing a facility's record rests on; "" for nothing."""
@@ -60,16 +71,35 @@ class _View:
             self._grounds[facility] = network and statutory(network)
         return self._grounds[facility]
 
-    def whole(self, codes: bytes) -> tuple[frozenset[str], frozenset[str]]:
-        """The facilities of an identity, and what showing all of them rests on; nothing where one hides."""
-        found = self._wholes.get(codes)
-        if found is None:
-            facilities = frozenset(codes.decode().split(" "))
-            grounds_of_each = frozenset(map(self.ground, facilities))
-            found = facilities, frozenset() if "" in grounds_of_each else grounds_of_each
-            if len(self._wholes) < _COMBINATIONS:
-                self._wholes[codes] = found
-        return found
+
+class _Open:
+    """What is shown to one asking without a look at anybody's records."""
+
+    def __init__(self, view: _View, asking: Asking) -> None:
+        self.asking = asking
+        self._view = view
+        self._own = asking.facility.encode()
+        self._eids = asking.weighed.eids
+        self._shown = set[bytes]()
+        self._weighs_all = asking.whole or asking.purpose is PurposeOfUse.BTG
+
+    def has(self, held: Sequence[ReadyIdentity]) -> bool:
+        """Say whether identities are shown as they are held, as with almost every key, and take note of it.
+
+        Nobody said anything about them, all of them may be shown to everybody, and none has a record of who asks.
+        """
+        for _, _, codes, silent, _ in held:
+            if self._weighs_all or not silent or not self._view[codes] or (self._own and self._own in codes):
+                return False
+        for eid, _, codes, _, _ in held:
+            self._eids.add(eid)
+            self._shown.add(codes)
+        return True
+
+    def facilities(self) -> list[str]:
+        """Note what showing rested on, and say whose records were shown."""
+        self.asking.weighed.grounds.update(*{self._view[codes] for codes in self._shown})
+        return b" ".join(self._shown).decode().split()
 
 
 Looked = tuple[tuple[Shown, ...], tuple[Consent, ...]]
@@ -125,30 +155,22 @@ class Disclosure:
             led_to = iter(reader.held([key for key in arrived if not isinstance(key, RecordRejected)]))
             answers: list[tuple[Shown, ...] | RecordRejected | None] = []
             facilities = set[str]()
-            view, of, plain, rests_on = self._free, None, False, None
+            now: _Open | None = None
             for key, asking in zip(arrived, askings, strict=True):
                 if isinstance(key, RecordRejected):
                     answers.append(key)
                     continue
                 held = next(led_to)
-                if asking is not of:  # all keys of a batch have the same
-                    of, view, rests_on = asking, self._view(asking), None
-                    plain = not asking.whole and asking.purpose is not PurposeOfUse.BTG
-                if plain and len(held) == 1 and not isinstance(key, EnterpriseId):
-                    (ready,) = held
-                    there, why = view.whole(ready.codes)
-                    if ready.silent and why and asking.facility not in there:
-                        # Nobody said anything about them, and all may be shown to everybody: as with almost every key.
-                        asking.weighed.eids.add(ready.eid)
-                        if why is not rests_on:
-                            asking.weighed.grounds |= why
-                            rests_on = why
-                        facilities |= there
-                        answers.append((ready,))
-                        continue
+                if now is None or asking is not now.asking:  # all keys of a batch have the same
+                    facilities.update(now.facilities() if now else ())
+                    now = _Open(self._view(asking), asking)
+                if not isinstance(key, EnterpriseId) and now.has(held):
+                    answers.append(held)
+                    continue
                 found, used = weighed.of(key, held, asking)
                 facilities.update(*[each.facilities for each in found])
                 answers.append(None if used else found)
+            facilities.update(now.facilities() if now else ())
             return Lookups(answers, reader.revision(), reader.last_registrations(sorted(facilities)))
 
     def locate_once(self, key: LocateKey, asking: Asking, request: str = "") -> Lookups:

@@ -35,16 +35,23 @@ class _Keys:
 
     def __init__(self, secret: bytes, rules: Rules) -> None:
         self.tokens = {kind: Keyed(derive(secret, f"token/{kind.value}")) for kind in IdentifierKind}
+        self._digests = {kind: keyed.digest for kind, keyed in self.tokens.items()}
         self.content = Keyed(derive(secret, "content"))
         self.local_id = Keyed(derive(secret, "token/local_id"))
         self.buckets = {name: Keyed(derive(secret, f"bucket/{name}")) for name in rules.profile.channel_names()}
         self.rekeying = Rekeying(secret, rules.profile.bits, rules.gateway)
 
-    def look_up_key(self, key: LocateKey | RecordRejected) -> LocateKey | RecordRejected:
-        """Re-key a look-up key; an enterprise id stays what it is, and so does what was refused."""
-        if isinstance(key, IdentifierToken):
-            kind, token = key
-            return IdentifierToken(kind, self.tokens[kind].digest(token))
+    def look_up_keys(self, keys: Sequence[LocateKey | RecordRejected]) -> list[LocateKey | RecordRejected]:
+        """Re-key look-up keys; an enterprise id stays what it is, and so does what was refused."""
+        digests, new = self._digests, tuple.__new__  # the class would take twice as long
+        return [
+            new(IdentifierToken, (key.kind, digests[key.kind](key.value)))
+            if isinstance(key, IdentifierToken)
+            else self._other(key)
+            for key in keys
+        ]
+
+    def _other(self, key: LocateKey | RecordRejected) -> LocateKey | RecordRejected:
         return LocalIdToken(self.local_id.digest(key.value)) if isinstance(key, LocalIdToken) else key
 
 
@@ -122,7 +129,7 @@ class Gateway:
 
     def look_up_keys(self, keys: Sequence[LocateKey | RecordRejected]) -> list[list[LocateKey | RecordRejected]]:
         """What look-up keys may be after re-keying, all of them under one gateway key after the other."""
-        return [[each.look_up_key(key) for key in keys] for each in self._every]
+        return [each.look_up_keys(keys) for each in self._every]
 
     def _admitted(self, record: EncodedRecord, encodings: Iterator[EncodedDemographics]) -> EncodedRecord:
         """Put a record together from its re-keyed encodings, which are the next ones."""

@@ -37,15 +37,21 @@ def admitted_all(
     gateway: Gateway, reader: IndexReader, keys: Sequence[LocateKey | RecordRejected]
 ) -> list[LocateKey | RecordRejected]:
     """Re-key look-up keys as they arrived; for one that cannot be looked up, the error says why."""
-    found, *others = gateway.look_up_keys(keys)
-    for at, key in enumerate(found):
-        if isinstance(key, IdentifierToken) and key.kind is IdentifierKind.PHONE:
-            # Families share phones: who asks by phone would learn of people whom nobody asked about.
-            found[at] = RecordRejected(Reason.REQUEST_INVALID, "key.identifier.kind", "a phone names no single person")
-        elif others and isinstance(key, IdentifierToken | LocalIdToken):
-            under_each = [key, *(other[at] for other in others)]
-            found[at] = next((one for one in under_each if _leads_somewhere(reader, one)), key)
+    found, *others = gateway.look_up_keys([_phone() if _is_phone(key) else key for key in keys])
+    if others:
+        for at, under_each in enumerate(zip(found, *others, strict=True)):
+            if isinstance(found[at], IdentifierToken | LocalIdToken):
+                found[at] = next((key for key in under_each if _leads_somewhere(reader, key)), found[at])
     return found
+
+
+def _is_phone(key: LocateKey | RecordRejected) -> bool:
+    return isinstance(key, IdentifierToken) and key.kind is IdentifierKind.PHONE
+
+
+def _phone() -> RecordRejected:
+    """Refuse a phone: families share them, so who asks by one would learn of people whom nobody asked about."""
+    return RecordRejected(Reason.REQUEST_INVALID, "key.identifier.kind", "a phone names no single person")
 
 
 def _leads_somewhere(reader: IndexReader, key: LocateKey | RecordRejected) -> bool:

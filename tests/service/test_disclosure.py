@@ -317,6 +317,34 @@ def test_nobody_is_weighed_because_somebody_else_said_something(at, weighed):
     assert len(weighed) == 1
 
 
+def test_several_who_carry_one_number_are_shown_as_one_is(at, weighed):
+    """Without a look at their records where all of them were silent and may be shown; else each as it is weighed."""
+    first, second = at.register("10661"), at.register("10661", "2")
+    (identity,) = at.parts.locator.locate(number(first))
+    view, _ = at.parts.stewardship.identity(identity.eid)
+    at.parts.stewardship.split(identity.eid, [[view.members[0].record]], STEWARD, "r")
+    both = at.parts.locator.locate(number(first))
+    assert len(both) == 2
+    asking = Asking("urn:mpi:exchange:cdes", "", TREAT)
+    (found,) = at.disclosure.locate_all([number(first)], [asking]).answers
+    assert {each.eid for each in found} == asking.weighed.eids == {each.eid for each in both}
+    assert asking.weighed.grounds == {"statutory:law"}
+    assert at.disclosure.locate_all([number(first)], [asking]).registered.keys() == {"10661"}
+    assert weighed == []
+    # Who has records of them has ids of its own for them, and whoever asks for everything sees what is weighed.
+    assert at.seen(number(first), client="urn:mpi:facility:10661") == ["10661", "10661"]
+    assert len(weighed) == 2
+    weighed.clear()
+    assert at.seen(number(first), BTG) == ["10661", "10661"]
+    assert len(weighed) == 2
+    # One of them comes to have a record that is hidden: the other is shown all the same.
+    at.register("33333", "3")
+    assert sorted(at.seen(number(first))) == ["10661", "10661"]
+    # And what is said about their number is said about both.
+    at.consents.withdraw(number(second), "law", [TREAT], ACTOR)
+    assert at.seen(number(first)) == []
+
+
 NUMBERS = ("1103702488992", "3101201565433", "5320600012342")
 PEOPLE = (("นายสมชาย ใจดี", "1"), ("นายสมชัย ใจดี", "1"), ("นางสาวกานดา รักไทย", "2"))
 
