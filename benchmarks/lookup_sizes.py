@@ -3,9 +3,10 @@
 Indexes of so many made-up identities, of one record each, are written past the store, which at this rate would be busy
 for a day: 18,000 records a second. They hold what a lookup reads, for every person; no record has channels, so that
 nobody can be matched with them. Then `mpi serve` runs on each, with mutual TLS, authorisation, consent, limits and the
-audit journal on, and lookups of people drawn from the whole index go to them in turns, unary and in batches. The
-measure is the processor time that a server spends on one lookup; a ratio is the median of the ratios of neighbouring
-runs, of the smallest index by each other one.
+audit journal on. The first batch finds nothing of the index in memory, and its time says what a cold disk costs. After
+all people were looked up once, lookups of them, drawn from the whole index, go to the servers in turns, unary and in
+batches. The measure is the processor time that a server spends on one lookup; a ratio is the median of the ratios of
+neighbouring runs, of the smallest index by each other one.
 
 ``--data DIR`` keeps the indexes for the next run (10 million take 13 GB). ``--small`` takes seconds.
 """
@@ -18,6 +19,7 @@ import os
 import random
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -99,6 +101,13 @@ def fill(config: ServerConfig, count: int, seed: int, epoch: str) -> None:
             told(len(batch))
 
 
+def forget(file: Path) -> None:
+    """Let the operating system keep nothing of a file in memory."""
+    with file.open("rb") as opened_file:
+        os.fsync(opened_file.fileno())
+        os.posix_fadvise(opened_file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 class Size:
     """A server on an index of so many identities, and what it is asked."""
 
@@ -119,14 +128,21 @@ class Size:
             f"many-{count}",
             [pb2.BatchLocateRequest(keys=each, purpose=treat).SerializeToString() for each in batches],
         )
+        index = folder / "data" / "index" / "data.mdb"
+        forget(index)
         address, pid = stack.enter_context(served(folder / "data", folder / "mpi.toml"))
         exchange = folder / "certs" / "exchange-cdes"
         stack.enter_context(watching(address, exchange))
         with Client(address=address, certificates=exchange) as client:
-            answers = client.batch_locate(tokens[:size], PurposeOfUse.TREAT).answers
-        if any(isinstance(each, RecordRejected) or len(each) != 1 for each in answers):
-            sys.exit("lookups do not find whom they should")
-        self.bytes = (folder / "data" / "index" / "data.mdb").stat().st_size
+            for at in range(0, len(tokens) - size + 1, size):
+                begun = time.perf_counter()
+                answers = client.batch_locate(tokens[at : at + size], PurposeOfUse.TREAT).answers
+                if not at:
+                    self.cold_seconds = time.perf_counter() - begun
+                if any(isinstance(each, RecordRejected) or len(each) != 1 for each in answers):
+                    sys.exit("lookups do not find whom they should")
+        print(f"{count:,} identities: the first batch of {size} takes {self.cold_seconds:.2f} s from disk", flush=True)
+        self.bytes = index.stat().st_size
         self.unary = Target(f"{count}", address, (pid,), one, LOCATE, exchange)
         self.batch = Target(f"{count}", address, (pid,), many, BATCH_LOCATE, exchange, size, under_way=4)
 
@@ -153,6 +169,10 @@ def main() -> None:
         first, *others = [Size(each, asked.seed, data, Path(scratch), stack) for each in asked.identities]
         for count, other in zip(asked.identities[1:], others, strict=True):
             found: dict[str, Any] = {"identities": count, "against": asked.identities[0], "index_bytes": other.bytes}
+            found["seconds_of_first_batch"] = {
+                str(asked.identities[0]): first.cold_seconds,
+                str(count): other.cold_seconds,
+            }
             for name in ("unary", "batch"):
                 ours, reference = getattr(other, name), getattr(first, name)
                 found[name] = interleaved(

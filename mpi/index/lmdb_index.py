@@ -170,7 +170,11 @@ class Index:
 
     def _open(self) -> None:
         try:
-            env = lmdb.open(str(self.folder), map_size=self._map_bytes, max_dbs=len(TABLES), max_readers=512)
+            # Rows are named at random, so what lies beside a page is of no use: reading it ahead makes a batch from a
+            # cold disk take forty times as long, and pushes out of memory what is.
+            env = lmdb.open(
+                str(self.folder), map_size=self._map_bytes, max_dbs=len(TABLES), max_readers=512, readahead=False
+            )
             env.reader_check()
             tables = {name: env.open_db(name.encode(), **_MANY.get(name, {})) for name in TABLES}  # type: ignore[arg-type]
             file = (self.folder / _DATA).stat().st_ino
