@@ -489,7 +489,10 @@ def locate(
     facility_codes: FacilityCodesFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find out which facilities hold records of a person."""
+    """Find out which facilities hold records of a person.
+
+    The person is named by one of --national-id, --facility with --local-id, or --eid.
+    """
     from mpi.cli.locate import run
 
     run(

@@ -491,7 +491,7 @@ class IndexReader:
         """
         own, led_to, several = self._led_to(keys)
         # Where a name leads nowhere, an id of nobody; so it is with an enterprise id that was asked for and nobody has.
-        wanted = [led_to.get(name, name) for name in own]
+        wanted = [led_to.get(name, name[:BLOCK]) for name in own]
         ready = self._ready({*wanted, *chain.from_iterable(several.values())})
         held = list(map(ready.__getitem__, wanted))
         if several:
@@ -515,33 +515,42 @@ class IndexReader:
             ready[eid] = (ready_identity("", next(nobody)) if row is None else ready_identity(text, row),)
         return ready
 
+    def leading(self, tokens: Collection[TokenKey]) -> set[TokenKey]:
+        """Those of some look-up keys that lead to anybody, all of them read, whichever do."""
+        own, names, _ = self._places_of(tokens)
+        there = set(names)
+        return {token for token, name in zip(tokens, own, strict=True) if name in there}
+
     def _led_to(self, keys: Sequence[LocateKey]) -> tuple[list[bytes], dict[bytes, bytes], dict[bytes, list[bytes]]]:
-        """For each key a name of its own, and the enterprise ids that these lead to.
+        """Where look-up keys lead.
 
         Returns:
-            The names, an enterprise id for each that leads to any, and all of them, sorted, for those that lead to
-            several.
+            For each key a name of its own; by name, an enterprise id that it leads to, unless it leads nowhere; and by
+            name, where there are several, all of them.
         """
         tokens = [key for key in keys if not isinstance(key, EnterpriseId)]
-        names = self._sealer.look_up_names(list(map(_label, tokens)), [token.value for token in tokens])
-        with self._transaction.cursor(self._tables["locations"]) as cursor:
-            every = sorted(set(names))
-            rows = cursor.getmulti(every, dupdata=True, dupfixed_bytes=BLOCK, keyfixed=True)
-        table = np.frombuffer(rows, np.uint8).reshape(-1, _LOCATION)
-        ids = blocks_of(self._sealer.record_value.open(table[:, NAME_BYTES:].tobytes()))
-        found = blocks_of(table[:, :NAME_BYTES].tobytes())
-        led_to = dict(zip(found, ids, strict=True))
-        several = {} if len(led_to) == len(found) else _several(found, ids)
+        own, names, ids = self._places_of(tokens)
+        led_to = dict(zip(names, ids, strict=True))
+        several = {} if len(led_to) == len(names) else _several(names, ids)
         if len(tokens) == len(keys):
-            return names, led_to, several
-        of_tokens, own = iter(names), list[bytes]()
+            return own, led_to, several
+        of_tokens, of_all = iter(own), list[bytes]()
         for key in keys:
             if isinstance(key, EnterpriseId):
-                own.append(key.value.encode())
-                led_to[own[-1]] = eid_bytes(self.resolve(key.value))
+                of_all.append(key.value.encode())
+                led_to[of_all[-1]] = eid_bytes(self.resolve(key.value))
             else:
-                own.append(next(of_tokens))
-        return own, led_to, several
+                of_all.append(next(of_tokens))
+        return of_all, led_to, several
+
+    def _places_of(self, tokens: Collection[TokenKey]) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """Name look-up keys, and read the rows under these names: one name and one enterprise id after the other."""
+        own = self._sealer.look_up_names(list(map(_label, tokens)), [token.value for token in tokens])
+        with self._transaction.cursor(self._tables["locations"]) as cursor:
+            rows = cursor.getmulti(sorted(set(own)), dupdata=True, dupfixed_bytes=BLOCK, keyfixed=True)
+        table = np.frombuffer(rows, np.uint8).reshape(-1, _LOCATION)
+        ids = self._sealer.record_value.open(table[:, NAME_BYTES:].tobytes())
+        return own, blocks_of(table[:, :NAME_BYTES].tobytes()), blocks_of(ids)
 
     def is_silent(self) -> bool:
         """Say whether nobody ever said anything about consent."""
@@ -811,11 +820,11 @@ class IndexWriter(IndexReader):
 
 
 def _several(names: Iterable[bytes], eids: Iterable[bytes]) -> dict[bytes, list[bytes]]:
-    """Names that stand before more than one enterprise id, with all of these, sorted."""
+    """Names that stand before more than one enterprise id, with all of these."""
     every: dict[bytes, list[bytes]] = {}
     for name, eid in zip(names, eids, strict=True):
         every.setdefault(name, []).append(eid)
-    return {name: sorted(each) for name, each in every.items() if len(each) > 1}
+    return {name: each for name, each in every.items() if len(each) > 1}
 
 
 @lru_cache(maxsize=16)

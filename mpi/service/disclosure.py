@@ -45,9 +45,10 @@ _COMBINATIONS = 100_000
 
 
 class _View(dict[bytes, frozenset[str]]):
-    """What may be shown over some networks of people who said nothing.
+    """What may be shown over some networks of people who said nothing; what was found out once is kept.
 
-    By the codes of an identity's facilities, what showing all of them rests on; nothing where one hides.
+    ``view[codes]`` is what showing all of an identity's facilities rests on, by their codes as a ready answer has them;
+    nothing where one hides.
     """
 
     def __init__(self, policy: Policy, networks: tuple[Network, ...]) -> None:
@@ -86,10 +87,13 @@ class _Open:
     def has(self, held: Sequence[ReadyIdentity]) -> bool:
         """Say whether identities are shown as they are held, as with almost every key, and take note of it.
 
-        Nobody said anything about them, all of them may be shown to everybody, and none has a record of who asks.
+        Nobody said anything about them, all of them may be shown to everybody, and none has a record of who asks (or
+        of a facility whose code holds theirs, which is weighed for nothing).
         """
+        if self._weighs_all:
+            return False
         for _, _, codes, silent, _ in held:
-            if self._weighs_all or not silent or not self._view[codes] or (self._own and self._own in codes):
+            if not silent or not self._view[codes] or (self._own and self._own in codes):
                 return False
         for eid, _, codes, _, _ in held:
             self._eids.add(eid)
@@ -122,7 +126,9 @@ class _Weighed:
             self._known[asking, key] = self._look(key, held, afresh), afresh.weighed
         looked, noted = self._known[asking, key]
         asking.weighed.eids |= noted.eids
-        asking.weighed.grounds |= noted.grounds
+        _, used = looked
+        if not used:  # else nothing is shown yet
+            asking.weighed.grounds |= noted.grounds
         return looked
 
 
@@ -151,7 +157,7 @@ class Disclosure:
         """
         with self._index.reading() as reader:
             arrived = admitted_all(self._gateway, reader, keys)
-            weighed = _Weighed(partial(self._look, reader, once=False))
+            weighed = _Weighed(partial(self._look, reader))
             led_to = iter(reader.held([key for key in arrived if not isinstance(key, RecordRejected)]))
             answers: list[tuple[Shown, ...] | RecordRejected | None] = []
             facilities = set[str]()
@@ -168,7 +174,8 @@ class Disclosure:
                     answers.append(held)
                     continue
                 found, used = weighed.of(key, held, asking)
-                facilities.update(*[each.facilities for each in found])
+                if not used:
+                    facilities.update(*[each.facilities for each in found])
                 answers.append(None if used else found)
             facilities.update(now.facilities() if now else ())
             return Lookups(answers, reader.revision(), reader.last_registrations(sorted(facilities)))
@@ -277,13 +284,7 @@ class Disclosure:
         return self._look(reader, arrived, reader.held([arrived])[0], asking)
 
     def _look(
-        self,
-        reader: IndexReader,
-        key: LocateKey,
-        led_to: Sequence[ReadyIdentity],
-        asking: Asking,
-        *,
-        once: bool = True,
+        self, reader: IndexReader, key: LocateKey, led_to: Sequence[ReadyIdentity], asking: Asking
     ) -> tuple[tuple[Shown, ...], tuple[Consent, ...]]:
         """Find what may be shown of what a key leads to, and the consents that this uses up.
 
@@ -292,9 +293,8 @@ class Disclosure:
             key: the key, re-keyed.
             led_to: what it leads to.
             asking: who asks.
-            once: consents may be used up; otherwise nothing is noted of an answer that would.
         """
-        found, used, rests_on = list[Shown](), dict[Consent, None](), set[str]()
+        found, used = list[Shown](), dict[Consent, None]()
         for held in led_to:
             eid = held.eid
             if eid:
@@ -306,9 +306,7 @@ class Disclosure:
             if eid and shown:
                 found.append(Identity(known_as, tuple(shown), self._parts(reader, key, asking)))
                 used.update(dict.fromkeys(uses))
-                rests_on |= grounds_of
-        if once or not used:
-            asking.weighed.grounds |= rests_on
+                asking.weighed.grounds |= grounds_of
         return tuple(found), tuple(used)
 
     def _seen(

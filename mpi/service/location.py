@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken, LocateKey
+from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocateKey
 from mpi.domain.identity import Identity
 from mpi.errors import Reason, RecordRejected
 from mpi.index.lmdb_index import Index, IndexReader
+from mpi.index.members import TokenKey
 from mpi.service.gateway import Gateway
 
 
@@ -39,9 +40,10 @@ def admitted_all(
     """Re-key look-up keys as they arrived; for one that cannot be looked up, the error says why."""
     found, *others = gateway.look_up_keys([_phone() if _is_phone(key) else key for key in keys])
     if others:
+        every = [each for under_one in (found, *others) for each in under_one if isinstance(each, TokenKey)]
+        leading = reader.leading(set(every))
         for at, under_each in enumerate(zip(found, *others, strict=True)):
-            if isinstance(found[at], IdentifierToken | LocalIdToken):
-                found[at] = next((key for key in under_each if _leads_somewhere(reader, key)), found[at])
+            found[at] = next((key for key in under_each if key in leading), found[at])
     return found
 
 
@@ -52,10 +54,6 @@ def _is_phone(key: LocateKey | RecordRejected) -> bool:
 def _phone() -> RecordRejected:
     """Refuse a phone: families share them, so who asks by one would learn of people whom nobody asked about."""
     return RecordRejected(Reason.REQUEST_INVALID, "key.identifier.kind", "a phone names no single person")
-
-
-def _leads_somewhere(reader: IndexReader, key: LocateKey | RecordRejected) -> bool:
-    return not isinstance(key, RecordRejected) and bool(reader.eids(key))
 
 
 def admitted(gateway: Gateway, reader: IndexReader, key: LocateKey) -> LocateKey:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import ChainMap, Counter
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -120,7 +120,7 @@ class Registry:
         with self._store.transaction(Cause(actor, self._rules_digest, request)) as transaction:
             bring_up(self._index, transaction)
             with self._index.reading() as reader:
-                batch = _Batch(transaction, Overlay(reader, self._bucket_cap), transaction.find(names))
+                batch = _Batch(transaction, Overlay(reader, self._bucket_cap), transaction.bearers(names))
                 batch.know({held.eid for item in admitted for held in _revised(item, batch.known)})
                 placed = [self._place(batch, item) if isinstance(item, _Arrived) else item for item in admitted]
                 said = batch.said_before(reader)
@@ -310,15 +310,20 @@ class _Batch:
     """What one batch knows and changes: the store's state when it began, and its own placements on top of it.
 
     Attributes:
+        known: which record bears a name, and beneath, which bore it under the epoch before.
         full: channels on which a record was put off because a bucket was too full.
     """
 
-    def __init__(self, transaction: Transaction, held: Overlay, known: dict[RecordName, StoredRecord]) -> None:
+    def __init__(self, transaction: Transaction, held: Overlay, known: ChainMap[RecordName, StoredRecord]) -> None:
         self.transaction = transaction
         self.held = held
         self.known = known
         self.full: frozenset[str] = frozenset()
-        self._grouping = transaction.surroundings({stored.number for stored in known.values()}) if known else Grouping()
+        self._names: dict[int, list[tuple[MutableMapping[RecordName, StoredRecord], RecordName]]] = {}
+        for bearers in known.maps:
+            for name, stored in bearers.items():
+                self._names.setdefault(stored.number, []).append((bearers, name))
+        self._grouping = transaction.surroundings(self._names) if known else Grouping()
         self._read: set[str] = set()
         self._led: set[str] = set()
         self._contents: dict[int, EncodedRecord] = {}
@@ -390,12 +395,18 @@ class _Batch:
         self.held.place(placement.eid, placement.record, item.record, placement.previous)
         self._contents[placement.record] = item.record
         self._asked.pop(placement.record, None)  # the later content of a batch counts
-        own, *earlier = item.names
-        self.known[own] = stored
-        for name in earlier:
-            # A record that bears the name as its own has the say, as it has in the store.
-            if self.known.get(name, stored).number == stored.number:
-                self.known[name] = stored
+        self._name(stored, item.names)
+
+    def _name(self, stored: StoredRecord, names: Sequence[RecordName]) -> None:
+        """Let a record bear names, and those alone, as it does in the store."""
+        for bearers, name in self._names.pop(stored.number, ()):
+            if bearers[name].number == stored.number:
+                del bearers[name]
+        # There is one name, or that of the epoch before as well.
+        borne = list(zip(self.known.maps, names, strict=False))
+        for bearers, name in borne:
+            bearers[name] = stored
+        self._names[stored.number] = borne
 
     def said_before(self, reader: IndexReader) -> list[Consent]:
         """What citizens said that must be said anew, for the batch to change nothing of it."""

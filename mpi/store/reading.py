@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import ChainMap
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class StoredRecord:
         digest: keyed digest of the content last registered.
         content: revision that brought its content.
         payload: its own key, sealed.
+        ref: what its name of today is stored as.
     """
 
     number: int
@@ -50,6 +52,7 @@ class StoredRecord:
     digest: bytes
     content: int
     payload: bytes
+    ref: bytes
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,18 +102,31 @@ class Reading(TaskReading):
 
     def find(self, names: Sequence[RecordName]) -> dict[RecordName, StoredRecord]:
         """Find records by their names, retracted ones included."""
-        table, found = schema.record, {}
+        return dict(self.bearers(names))
+
+    def bearers(self, names: Sequence[RecordName]) -> ChainMap[RecordName, StoredRecord]:
+        """Find records by their names: by those under the epoch of today, and beneath by those under the one before.
+
+        So where two records claim a name, the one that bears it today has the say.
+        """
+        table = schema.record
+        found = ChainMap[RecordName, StoredRecord]({}, {})
         for part in parts(names, ROWS_PER_QUERY):
             named = [{each.ref(*name): name for name in part} for each in self._sealing.every]
-            # The name under the epoch of today is asked for last: where two records claim a name, it has the say.
-            for column in (table.c.earlier_ref, table.c.ref):
+            for column, bearers in zip((table.c.ref, table.c.earlier_ref), found.maps, strict=True):
                 for refs in named:
                     rows = self._connection.execute(
                         select(
-                            column, table.c.number, table.c.eid, table.c.digest, table.c.content, table.c.payload
+                            column,
+                            table.c.number,
+                            table.c.eid,
+                            table.c.digest,
+                            table.c.content,
+                            table.c.payload,
+                            table.c.ref,
                         ).where(column.in_(refs))
                     )
-                    found.update({refs[ref]: StoredRecord(at, eid or "", *rest) for ref, at, eid, *rest in rows})
+                    bearers.update({refs[name]: StoredRecord(at, eid or "", *rest) for name, at, eid, *rest in rows})
         return found
 
     def count(self) -> tuple[int, int, int]:

@@ -44,6 +44,7 @@ class Transaction(TaskWriting):
         self._causes: dict[str, int] = {}
         self._inserts: dict[int, Row] = {}
         self._rewrites: dict[int, Row] = {}
+        self._renamed: set[int] = set()
         self._moves: dict[int, str | None] = {}
         self._erased: set[int] = set()
         self._keys_made: dict[int, Box] = {}
@@ -115,8 +116,10 @@ class Transaction(TaskWriting):
         else:
             self._moves.pop(number, None)
             self._rewrites[number] = row
+            if ref != stored.ref:
+                self._renamed.add(number)
             self.settle(number)
-        return StoredRecord(number, placement.eid, digest, revision, payload)
+        return StoredRecord(number, placement.eid, digest, revision, payload, ref)
 
     def regroup(self, event: Regrouping, facility: str = "") -> None:
         """Change identities without registering anything, and log it.
@@ -204,6 +207,13 @@ class Transaction(TaskWriting):
             kept = {field: getattr(self._cause, field) for field in fields}
             rows = [{"id": number, "facility": facility, "at": at, **kept} for facility, number in self._causes.items()]
             run(insert(schema.cause), rows)
+        if self._renamed:
+            # A name that one record gives up another may take, in either order.
+            nameless = {"ref": None, "earlier_ref": None}
+            run(
+                update(table).where(table.c.number == bindparam("at")).values(nameless),
+                [{"at": n} for n in self._renamed],
+            )
         if self._inserts:
             run(insert(table), list(self._inserts.values()))
         by_number = update(table).where(table.c.number == bindparam("at_number"))

@@ -317,6 +317,40 @@ def test_nobody_is_weighed_because_somebody_else_said_something(at, weighed):
     assert len(weighed) == 1
 
 
+def test_each_call_of_a_group_has_an_account_of_its_own(at):
+    """Also where they are of one client, ask alike, and are answered with what is ready."""
+    first = at.register("10661")
+    other = at.register(
+        "10661", "2", "นางสาวกานดา รักไทย", national_id="3101201565433", birth_date="01/02/2511", sex="2"
+    )
+    opened = at.register("22222", "3", "นายวิชัย มั่นคง", national_id="5320600012342", birth_date="07/08/2490", sex="1")
+    at.consents.give(number(opened), "link", [TREAT], ACTOR, once=True)
+    keys = [number(first), number(other), number(first), number(opened)]
+    askings = [Asking("urn:mpi:exchange:cdes", "", TREAT) for _ in keys]
+    found = at.disclosure.locate_all(keys, askings)
+    (one,), (two,), (again,), nothing = found.answers
+    assert nothing is None
+    eid = at.parts.locator.locate(number(opened))[0].eid
+    assert [each.weighed.eids for each in askings] == [{one.eid}, {two.eid}, {again.eid}, {eid}]
+    assert one.eid == again.eid != two.eid
+    # Of an answer that is not given yet nothing is told.
+    assert [each.weighed.grounds for each in askings] == [{"statutory:law"}] * 3 + [set()]
+    assert found.registered.keys() == {"10661"}
+
+
+def test_what_was_split_off_is_told_by_its_id_alone(at):
+    """To whoever asks by the enterprise id that it was split off, an exchange as well."""
+    first, second = at.register("10661"), at.register("10661", "2")
+    (identity,) = at.parts.locator.locate(number(first))
+    view, _ = at.parts.stewardship.identity(identity.eid)
+    at.parts.stewardship.split(identity.eid, [[view.members[0].record]], STEWARD, "r")
+    (part,) = {each.eid for each in at.parts.locator.locate(number(second))} - {identity.eid}
+    asking = Asking("urn:mpi:exchange:cdes", "", TREAT)
+    ((by_eid,), by_number) = at.disclosure.locate_all([EnterpriseId(identity.eid), number(first)], [asking] * 2).answers
+    assert (by_eid.eid, by_eid.split) == (identity.eid, (part,))
+    assert [each.split for each in by_number] == [(), ()]
+
+
 def test_several_who_carry_one_number_are_shown_as_one_is(at, weighed):
     """Without a look at their records where all of them were silent and may be shown; else each as it is weighed."""
     first, second = at.register("10661"), at.register("10661", "2")

@@ -19,7 +19,7 @@ from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import ChannelEncoding, EncodedDemographics, EncodedRecord
 from mpi.encoder.keys import KeyRing
 from mpi.errors import IndexBehind, IndexCorrupt
-from mpi.index.lmdb_index import TABLES, Index
+from mpi.index.lmdb_index import TABLES, Index, _location_name
 from mpi.index.projector import catch_up, project, rebuild, verify
 from mpi.store.sql import open_sqlite
 from tests.building import AT_REST, encoded, key_ring, raw, th_v1
@@ -237,6 +237,25 @@ def test_the_index_outgrows_its_address_space(tmp_path):
         assert (tmp_path / "index" / "data.mdb").stat().st_size > 1 << 18
     finally:
         index.close()
+
+
+def test_a_key_that_leads_to_nobody_as_well_leads_to_somebody(at, ring):
+    """Whoever is held is found, whatever else a damaged index says; where nobody is, one nobody stands for all."""
+    (record,) = encoded(ring, "10661", SOMCHAI)
+    at.registry.register([record], ACTOR)
+    (key,) = at.gateway.identifiers(record.demographics.tokens[0])
+    with at.index.reading() as reader:
+        ((before,),) = reader.held([key])
+    nobody = at.gateway.identifiers(IdentifierToken(IdentifierKind.NATIONAL_ID, bytes(32)))[0]
+    with at.index.writing() as writer:
+        for name, eids in ((key, 8), (nobody, 2)):
+            for _ in range(eids):
+                block = writer._sealer.record_value.seal_eid(new_eid())
+                writer._transaction.put(_location_name(writer._sealer, name), block, db=writer._tables["locations"])
+    with at.index.reading() as reader:
+        found, (none,) = reader.held([key, nobody])
+    assert found == (before,)
+    assert none.eid == ""
 
 
 GROW = """

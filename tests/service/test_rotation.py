@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import chain, count, product, repeat
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,14 @@ from mpi.domain.purpose import PurposeOfUse
 from mpi.encoder.keys import KeyRing, load_key_ring, new_key_ring, rotate
 from mpi.encoder.tokens import Tokeniser
 from mpi.errors import Reason, RecordRejected
+from mpi.index.lmdb_index import IndexReader
+from mpi.index.members import TokenKey
 from mpi.index.projector import verify
 from mpi.service.consent import Consents
 from mpi.service.gateway import Gateway, needing_older
 from mpi.service.keys import GatewayKey
+from mpi.service.location import admitted_all
+from mpi.service.matching import Matching
 from mpi.service.policy import load_policy
 from tests.building import ACTOR, GATEWAY_KEYS, Centre, centre, encoded, raw
 
@@ -66,26 +71,87 @@ def test_records_of_both_epochs_link_through_those_under_both(at, rings):
     assert verify(at.index, at.store) == []
 
 
-@pytest.mark.parametrize("story", ["b|a|mb", "ba|mb", "a|b|mb", "b|a|mb|mb", "b|a|ma", "b|a|bm", "b|mb", "a|mb"])
-def test_a_batch_of_one_record_under_every_epoch_is_taken_as_its_records_are_one_by_one(at, rings, tmp_path, story):
-    """Before, amid and after the change, also where it was stored under each epoch by itself, and when sent again."""
+STORIES = [
+    "".join(chain.from_iterable(zip(epochs, (*cuts, ""), strict=True)))
+    for length in (2, 3)
+    for epochs in product("bma", repeat=length)
+    for cuts in product(("", "|"), repeat=length - 1)
+]
+
+
+@pytest.mark.parametrize("content", ["same", "new"])
+def test_a_batch_of_one_record_under_every_epoch_is_taken_as_its_records_are_one_by_one(
+    at, rings, monkeypatch, content
+):
+    """Before, amid and after the change, in any order and any calls, with the same content again and with new."""
+    monkeypatch.setattr(Matching, "candidates", lambda *_, **__: [])  # how records are named is all that counts here
     of = dict(zip("bma", rings, strict=True))
 
-    def told(centre: Centre, calls: list[str]) -> list[tuple[int, str]]:
+    def told(name: str, calls: list[str]) -> tuple[list[bool], list[tuple[int, str, bool, str]]]:
+        numbers = count()
+        unchanged = []
+        first = at.store.count()[0]
         for call in calls:
             records = [
-                encoded(of[ring], "10661", raw("นายสมชาย ใจดี", "1", **SOMCHAI, phone=f"081234567{at}"))[0]
-                for at, ring in enumerate(call)
+                encoded(
+                    of[ring], "10661", raw("นายสมชาย ใจดี", name, phone=f"08123456{new:02}", birth_date="15/03/2525")
+                )[0]
+                for ring, new in zip(call, numbers if content == "new" else repeat(0), strict=False)
             ]
-            outcomes, _ = centre.registry.register(records, ACTOR)
-            assert all(isinstance(each, Registration) for each in outcomes)
-        assert verify(centre.index, centre.store) == []
-        with centre.store.reading() as reading:
-            return [(each.number, each.record.demographics.key_epoch) for each in reading.records()]
+            outcomes, _ = at.registry.register(records, ACTOR)
+            unchanged += [isinstance(each, Registration) and each.unchanged for each in outcomes]
+        with at.store.reading() as reading:
+            numbers_held = range(first + 1, at.store.count()[0] + 1)
+            held = reading.content(numbers_held)
+        assert len(held) == len(numbers_held)
+        return unchanged, [
+            (number - first, record.demographics.key_epoch, record.earlier is not None, len(record.demographics.tokens))
+            for number, record in sorted(held.items())
+        ]
 
-    (tmp_path / "other").mkdir()
-    with centre(tmp_path / "other", tuple(epoch.name for epoch in rings[1].epochs)) as other:
-        assert told(at, story.split("|")) == told(other, list(story.replace("|", "")))
+    differ = [
+        story
+        for story in STORIES
+        if told(story, story.split("|")) != told(f"{story} one by one", list(story.replace("|", "")))
+    ]
+    assert differ == []
+    assert verify(at.index, at.store) == []
+
+
+@pytest.mark.parametrize("story", ["b|a|mb", "m|bm", "m|ba", "mab", "b|a|mb|mb"])
+def test_a_record_of_every_epoch_is_found_by_the_name_that_came_last(at, rings, story):
+    """However it came there: what was acknowledged last can be looked up."""
+    of = dict(zip("bma", rings, strict=True))
+    for call in story.split("|"):
+        records = [encoded(of[ring], "10661", raw("นายสมชาย ใจดี", "1", **SOMCHAI))[0] for ring in call]
+        outcomes, _ = at.registry.register(records, ACTOR)
+        assert all(isinstance(each, Registration) for each in outcomes)
+        assert at.locator.locate(LocalIdToken(records[-1].local_id_token))
+        assert found(at, of[call[-1]]) == [{"10661"}]
+    assert verify(at.index, at.store) == []
+
+
+def test_whoever_is_held_under_either_epoch_is_looked_for_as_nobody_is(at, rings, monkeypatch):
+    """Every key is read under each gateway key, wherever it was found, and one that is named often is read once."""
+    of_before, _, of_after = [encoded(ring, "10661", raw("นายสมชาย ใจดี", "1", **SOMCHAI))[0] for ring in rings]
+    for record in (of_before, of_after):
+        at.registry.register([record], ACTOR)
+    read = list[int]()
+    places = IndexReader._places_of
+
+    def counted(reader: IndexReader, tokens: Collection[TokenKey]) -> object:
+        read.append(len(tokens))
+        return places(reader, tokens)
+
+    monkeypatch.setattr(IndexReader, "_places_of", counted)
+    counts = []
+    for token in (of_before.local_id_token, of_after.local_id_token, b"n" * 32):
+        read.clear()
+        with at.index.reading() as reader:
+            keys = admitted_all(at.gateway, reader, [LocalIdToken(token)] * 40)
+            assert bool(reader.eids(keys[0])) == (token != b"n" * 32)
+        counts.append(tuple(read))
+    assert set(counts) == {(2,) if len(at.gateway.local_id_tokens(LocalIdToken(b"n" * 32))) == 2 else ()}
 
 
 def test_records_without_an_epoch_in_common_say_nothing_of_each_other(at, rings):
