@@ -92,6 +92,18 @@ def test_a_record_is_found_by_its_ref_with_what_was_stored(store):
     assert store.count() == (3, 3, 0)
 
 
+def test_a_name_that_one_record_gives_up_another_takes_in_the_same_transaction(store):
+    """In any order: two that exchange their names, and a new one under a name that was given up."""
+    first, second, third = filled(store)
+    with store.transaction(CAUSE) as transaction:
+        put(transaction, second.eid, a_record(1, note=1), second)
+        put(transaction, first.eid, a_record(2, note=1), first)
+        put(transaction, third.eid, a_record(4), third)
+        put(transaction, new_eid(), a_record(3))
+    found = [store.find(a_record(number).names()) for number in (1, 2, 3, 4)]
+    assert [held.number for each in found for held in each.values()] == [2, 1, 4, 3]
+
+
 def test_a_record_under_two_epochs_is_found_by_either_name(store):
     """While epochs change a record has two names."""
     record = a_record(1, earlier=True)
