@@ -39,8 +39,8 @@ from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics, EncodedRecord
 from mpi.encoder.keys import load_key_ring, new_key_ring
 from mpi.errors import RecordRejected
-from mpi.index.lmdb_index import FORMAT
 from mpi.index.sealing import eid_text
+from mpi.index.tables import FORMAT
 from mpi.rules import load_rules, rule_file
 from mpi.server.bootstrap import opened
 from mpi.server.certs import issue_dev_certificates

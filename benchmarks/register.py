@@ -44,7 +44,7 @@ from mpi.domain.record import EncodedRecord
 from mpi.encoder.encoded_file import read_encoded
 from mpi.encoder.keys import new_key_ring
 from mpi.errors import RecordRejected
-from mpi.index.lmdb_index import FORMAT
+from mpi.index.tables import FORMAT
 from mpi.rules import load_rules, rule_file
 from mpi.server.certs import issue_dev_certificates
 

@@ -19,8 +19,11 @@ from mpi.domain import changes as changes_of
 from mpi.domain.changes import Cause, Change, LastRegistration, Placement
 from mpi.domain.record import EncodedRecord
 from mpi.errors import IndexBehind, IndexCorrupt, MpiError
-from mpi.index.lmdb_index import TABLES, Index, IndexReader, IndexWriter, put_in_place
+from mpi.index.lmdb_index import Index, put_in_place
 from mpi.index.members import Member
+from mpi.index.reader import IndexReader
+from mpi.index.tables import TABLES
+from mpi.index.writer import IndexWriter
 from mpi.store.reading import LINEAGE, LiveRecord, Reading
 from mpi.store.sql import Store
 from mpi.store.writing import Transaction

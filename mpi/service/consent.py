@@ -11,8 +11,9 @@ from mpi.domain.consent import Carried, Consent, Policy, Stance, Subject
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocateKey
 from mpi.domain.purpose import PurposeOfUse
 from mpi.errors import NotFound, Reason, RecordRejected
-from mpi.index.lmdb_index import Index, IndexReader
+from mpi.index.lmdb_index import Index
 from mpi.index.projector import bring_up, project
+from mpi.index.reader import IndexReader
 from mpi.service.following import KEEPER, same_number
 from mpi.service.gateway import Gateway
 from mpi.service.location import admitted

@@ -32,9 +32,10 @@ from mpi.domain.identifiers import EnterpriseId, LocateKey
 from mpi.domain.identity import Identity, Lookups, ReadyIdentity, Shown
 from mpi.domain.purpose import PurposeOfUse
 from mpi.errors import Conflict, RecordRejected
-from mpi.index.lmdb_index import Index, IndexReader
+from mpi.index.lmdb_index import Index
 from mpi.index.members import Member
 from mpi.index.projector import bring_up, project
+from mpi.index.reader import IndexReader
 from mpi.service.gateway import Gateway
 from mpi.service.location import admitted, admitted_all
 from mpi.service.pseudonyms import own_eid

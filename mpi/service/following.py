@@ -15,8 +15,8 @@ from itertools import product
 
 from mpi.domain.consent import Consent, Stance, Subject
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken
-from mpi.index.lmdb_index import IndexReader
 from mpi.index.members import Member
+from mpi.index.reader import IndexReader
 from mpi.service.overlay import Overlay
 
 _NOWHERE = str(uuid.UUID(int=0))

@@ -15,7 +15,8 @@ from mpi.domain.learning import Foresight, Label, Preview, Stratum, Thresholds
 from mpi.domain.record import EncodedRecord
 from mpi.domain.review import DECIDED, HeldTask, TaskStatus
 from mpi.errors import InputRejected, RateLimited, RuleFileInvalid
-from mpi.index.lmdb_index import Index, IndexReader
+from mpi.index.lmdb_index import Index
+from mpi.index.reader import IndexReader
 from mpi.linkage.decision import Decider, Outcome
 from mpi.linkage.fellegi_sunter import Score
 from mpi.rules import Rules, parse_rules

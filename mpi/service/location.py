@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocateKey
 from mpi.domain.identity import Identity
 from mpi.errors import Reason, RecordRejected
-from mpi.index.lmdb_index import Index, IndexReader
+from mpi.index.lmdb_index import Index
 from mpi.index.members import TokenKey
+from mpi.index.reader import IndexReader
 from mpi.service.gateway import Gateway
 
 

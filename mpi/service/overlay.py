@@ -9,8 +9,8 @@ import numpy as np
 from mpi.domain.changes import Move
 from mpi.domain.identifiers import IdentifierToken
 from mpi.domain.record import EncodedRecord
-from mpi.index.lmdb_index import IndexReader
 from mpi.index.members import Member
+from mpi.index.reader import IndexReader
 from mpi.index.sealing import Numbers
 from mpi.linkage.comparison import Vectors
 

@@ -18,9 +18,10 @@ from mpi.domain.identity import Decision, Registration
 from mpi.domain.record import EncodedDemographics, EncodedRecord, RecordName
 from mpi.domain.review import ReviewTask, TaskStatus
 from mpi.errors import Conflict, RecordRejected
-from mpi.index.lmdb_index import Index, IndexReader
+from mpi.index.lmdb_index import Index
 from mpi.index.members import Member
 from mpi.index.projector import bring_up, project
+from mpi.index.reader import IndexReader
 from mpi.linkage.decision import Candidate, Outcome
 from mpi.service.following import carried_on, carried_over, left_behind
 from mpi.service.gateway import Gateway

@@ -37,8 +37,9 @@ from mpi.domain.review import (
 )
 from mpi.domain.task_detail import Decided, Edge, Graph, IfLinked, ListedTask, Pair, TaskDetail, Term
 from mpi.errors import Conflict, InputRejected, NotFound
-from mpi.index.lmdb_index import Index, IndexReader
+from mpi.index.lmdb_index import Index
 from mpi.index.projector import bring_up, project
+from mpi.index.reader import IndexReader
 from mpi.linkage.explanation import Explanation, explain
 from mpi.rules import Rules
 from mpi.service.matching import Matching

@@ -20,8 +20,9 @@ from mpi.domain.changes import Action, Change, Move, Placement, Regrouping, Sele
 from mpi.domain.consent import Asking, Consent, Stance
 from mpi.domain.identifiers import IdentifierToken
 from mpi.domain.watching import EventKind, IdentityEvent, Wanted
-from mpi.index.lmdb_index import Index, IndexReader
+from mpi.index.lmdb_index import Index
 from mpi.index.members import Member
+from mpi.index.reader import IndexReader
 from mpi.service.cursors import Cursors
 from mpi.service.disclosure import Disclosure
 from mpi.service.pseudonyms import own_eid

@@ -19,7 +19,7 @@ from mpi.domain.identity import Decision, Identity
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedRecord
 from mpi.errors import Conflict, InputRejected, RecordRejected
-from mpi.index import lmdb_index
+from mpi.index import reader as index_reader
 from mpi.index.projector import verify
 from mpi.service.consent import Consents
 from mpi.service.disclosure import Disclosure
@@ -391,12 +391,12 @@ def test_what_was_said_holds_for_ready_answers(at, monkeypatch, seed):
     things are said about numbers that nobody, somebody or several carry.
     """
     dice = random.Random(seed)
-    ready = lmdb_index.ready_identity
+    ready = index_reader.ready_identity
 
     def checked() -> None:
         shown = [[at.seen(key, purpose) for purpose in (TREAT, HRESCH)] for key in sorted(keys, key=repr)]
         with monkeypatch.context() as patched:
-            patched.setattr(lmdb_index, "ready_identity", lambda eid, row: ready(eid, row)._replace(silent=False))
+            patched.setattr(index_reader, "ready_identity", lambda eid, row: ready(eid, row)._replace(silent=False))
             assert [[at.seen(key, purpose) for purpose in (TREAT, HRESCH)] for key in sorted(keys, key=repr)] == shown
 
     def register() -> None:

@@ -19,8 +19,9 @@ from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import ChannelEncoding, EncodedDemographics, EncodedRecord
 from mpi.encoder.keys import KeyRing
 from mpi.errors import IndexBehind, IndexCorrupt
-from mpi.index.lmdb_index import TABLES, Index, _location_name
+from mpi.index.lmdb_index import Index
 from mpi.index.projector import catch_up, project, rebuild, verify
+from mpi.index.tables import TABLES, location_name
 from mpi.store.sql import open_sqlite
 from tests.building import AT_REST, encoded, key_ring, raw, th_v1
 from tests.service.centres import ACTOR, PERSON, STEWARD, Parts, joined
@@ -251,7 +252,7 @@ def test_a_key_that_leads_to_nobody_as_well_leads_to_somebody(at, ring):
         for name, eids in ((key, 8), (nobody, 2)):
             for _ in range(eids):
                 block = writer._sealer.record_value.seal_eid(new_eid())
-                writer._transaction.put(_location_name(writer._sealer, name), block, db=writer._tables["locations"])
+                writer._transaction.put(location_name(writer._sealer, name), block, db=writer._tables["locations"])
     with at.index.reading() as reader:
         found, (none,) = reader.held([key, nobody])
     assert found == (before,)

@@ -13,8 +13,8 @@ from mpi.domain.identity import Decision
 from mpi.encoder.keys import KeyRing
 from mpi.encoder.tokens import Tokeniser
 from mpi.errors import Conflict
-from mpi.index.lmdb_index import TABLES
 from mpi.index.projector import catch_up, verify
+from mpi.index.tables import TABLES
 from mpi.store.sql import Store
 from tests.building import encoded, key_ring, raw, th_v1
 from tests.databases import BACKENDS, Opener, database

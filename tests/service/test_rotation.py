@@ -15,9 +15,9 @@ from mpi.domain.purpose import PurposeOfUse
 from mpi.encoder.keys import KeyRing, load_key_ring, new_key_ring, rotate
 from mpi.encoder.tokens import Tokeniser
 from mpi.errors import Reason, RecordRejected
-from mpi.index.lmdb_index import IndexReader
 from mpi.index.members import TokenKey
 from mpi.index.projector import verify
+from mpi.index.reader import IndexReader
 from mpi.service.consent import Consents
 from mpi.service.gateway import Gateway, needing_older
 from mpi.service.keys import GatewayKey
