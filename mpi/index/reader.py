@@ -165,7 +165,7 @@ class IndexReader:
         if self.is_silent():
             return found
         for table, subjects in (("consents", Member.tokens), ("objections", Member.numbers)):
-            if self._transaction.stat(self._tables[table])["entries"]:
+            if self._has_rows(table):
                 for subject in {subject for member in members for subject in subjects(member)}:
                     found += self.said(subject)
         return found
@@ -249,9 +249,14 @@ class IndexReader:
     def is_silent(self) -> bool:
         """Say whether nobody ever said anything about consent."""
         if self._silent is None:
-            said = (self._transaction.stat(self._tables[table])["entries"] for table in ("consents", "objections"))
-            self._silent = not any(said)
+            self._silent = not any(map(self._has_rows, ("consents", "objections")))
         return self._silent
+
+    def _has_rows(self, table: str) -> bool:
+        # Statistics would say it as well, as a dict whose keys the interpreter makes and forgets each time: its table
+        # of names, megabytes, is written anew whenever it is full of forgotten ones.
+        with self._transaction.cursor(self._tables[table]) as cursor:
+            return bool(cursor.first())
 
     def _packed(self, eid: str) -> bytes:
         """Members of an identity as they are packed; empty where there is none."""
