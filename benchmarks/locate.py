@@ -53,6 +53,7 @@ from mpi.v1 import locator_service_pb2 as pb2
 from mpi.wire import convert
 
 BATCH_LOCATE = "/mpi.v1.LocatorService/BatchLocate"
+LOCATE_STREAM = "/mpi.v1.LocatorService/LocateStream"
 REGISTER = "/mpi.v1.RegistryService/RegisterBatch"
 KEYS = 20_000
 OF_THE_PEOPLE = 100
@@ -240,6 +241,10 @@ def measure(held: int, seed: int, data: Path, runs: int, seconds: float, only: b
                     lambda: loaded_by_h2load(open_ours, seconds), lambda: loaded_by_h2load(bare, seconds), runs
                 )
                 show("the same, load by h2load : bare echo", figures["unary_h2load"])
+        # A request of either reads the same in bytes.
+        stream = replace(batch, name="LocateStream", method=LOCATE_STREAM, protocol="stream")
+        figures["stream"] = interleaved(lambda: loaded(stream, seconds), lambda: loaded(batch, seconds), runs)
+        show("LocateStream, 500 keys at a time : BatchLocate", figures["stream"])
         with redis(folder, known) as found:
             if found is not None:
                 sizes = [len(known[token]) for token in known]

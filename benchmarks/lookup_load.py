@@ -129,6 +129,22 @@ class Quick(asyncio.Protocol):
         return self.latencies
 
 
+def streamed(opened: grpc.aio.Channel, method: str, count: int) -> Callable[[bytes], Any]:
+    """Make calls of so many streams: each takes the next request when it has answered the last."""
+    idle: asyncio.Queue[grpc.aio.StreamStreamCall[bytes, bytes]] = asyncio.Queue()
+    for _ in range(count):
+        idle.put_nowait(opened.stream_stream(method)())
+
+    async def call(request: bytes) -> None:
+        stream = await idle.get()
+        await stream.write(request)
+        if await stream.read() is grpc.aio.EOF:
+            raise RuntimeError("a stream has ended")
+        idle.put_nowait(stream)
+
+    return call
+
+
 async def open_loop(asked: dict[str, Any], requests: Sequence[bytes]) -> list[float]:
     """Begin calls at a rate, whether the others have been answered or not; gives their latencies in seconds."""
     host, _, port = asked["address"].rpartition(":")
@@ -161,7 +177,10 @@ async def generate(asked: dict[str, Any]) -> dict[str, Any]:
     if asked["protocol"] == "http":
         return await _http(asked, requests)
     async with channel(asked["address"], Path(asked["certificates"]) if asked["certificates"] else None) as opened:
-        call = opened.unary_unary(asked["method"])
+        if asked["protocol"] == "stream":
+            call = streamed(opened, asked["method"], asked["under_way"])
+        else:
+            call = opened.unary_unary(asked["method"])
         await closed_loop(call, requests, 0.5, UNDER_WAY)
         print(json.dumps("ready"), flush=True)
         sys.stdin.readline()
@@ -228,7 +247,8 @@ class Target:
         method: gRPC method.
         certificates: folder of the client's certificate; None for plain text.
         lookups: lookups that one call makes.
-        protocol: "grpc" or "http".
+        protocol: "grpc" for a call for each request, "stream" for many requests a call, or "http".
+        under_way: calls that are kept under way in a closed loop; of "stream", streams.
     """
 
     name: str
