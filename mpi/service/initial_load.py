@@ -75,7 +75,7 @@ class InitialLoad:
             rules_digest: of the rules that linked it.
 
         Raises:
-            InputRejected: the store holds records that this load did not bring.
+            InputRejected: the store holds records, or what citizens said, that this load did not bring.
         """
         self._store = store
         self._name = name
@@ -86,8 +86,8 @@ class InitialLoad:
             head = reading.head()
         if earlier not in ("", name) or (not earlier and head):
             raise InputRejected(
-                "the store holds records that this import did not bring, and the clusters say nothing of them; "
-                "nothing was changed. Import into an empty store, or register these files with `mpi register`"
+                "the store holds records or consents that this import did not bring, and the clusters say nothing of "
+                "them; nothing was changed. Import into an empty store, or register these files with `mpi register`"
             )
         self.position = int(position or 0)
 

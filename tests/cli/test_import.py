@@ -21,8 +21,9 @@ from sqlalchemy import event
 from mpi.cli import link, load
 from mpi.config import load_gateway_config
 from mpi.domain.changes import Placement, Selection
-from mpi.domain.identifiers import LocalIdToken
+from mpi.domain.identifiers import IdentifierKind, IdentifierToken, LocalIdToken
 from mpi.domain.identity import Decision, Registration
+from mpi.domain.purpose import PurposeOfUse
 from mpi.encoder.demographics import RawDemographics, normalize
 from mpi.encoder.encoded_file import encoded_schema, read_encoded, to_batch, write_encoded
 from mpi.encoder.encoder import Encoder
@@ -32,10 +33,12 @@ from mpi.index.lmdb_index import Index
 from mpi.index.projector import catch_up, sampled, verify
 from mpi.rules import load_rules, rule_file
 from mpi.server.bootstrap import index_folder, keys_at_rest, open_store
+from mpi.service.consent import Consents
 from mpi.service.gateway import Gateway
 from mpi.service.initial_load import LOAD_ACTOR, InitialLoad
 from mpi.service.keys import open_service_keys
 from mpi.service.matching import Matching
+from mpi.service.policy import load_policy
 from mpi.service.registration import Registry
 from mpi.service.stewardship import Stewardship
 from mpi.store.sql import Store
@@ -313,6 +316,17 @@ def test_a_store_that_holds_other_records_is_refused(centre: Centre) -> None:
     with pytest.raises(InputRejected, match="mpi register"):
         centre.load()
     assert len(centre.held()) == 1
+
+
+def test_a_store_that_holds_a_consent_is_refused(centre: Centre) -> None:
+    """Registration carries what citizens said from one epoch's numbers to the next one's; an import would not."""
+    with centre.opened() as (store, index, registry):
+        consents = Consents(registry._gateway, store, index, load_policy(), "rules")
+        token = IdentifierToken(IdentifierKind.NATIONAL_ID, bytes(32))
+        consents.withdraw(token, "health-link", [PurposeOfUse.TREAT], ACTOR)
+    with pytest.raises(InputRejected, match=r"or consents.*mpi register"):
+        centre.load()
+    assert not centre.held()
 
 
 def test_another_import_is_refused(centre: Centre) -> None:
