@@ -49,8 +49,8 @@ class ReadyIdentity(NamedTuple):
     eid: str
     answer: bytes
     codes: bytes
-    silent: bool = True
-    split: tuple[str, ...] = ()
+    silent: bool
+    split: tuple[str, ...]
 
     @property
     def facilities(self) -> Sequence[str]:

@@ -213,7 +213,7 @@ def test_located_answers_go_both_ways():
     identity = Identity("eid", places, ("part",))
     assert located([identity]) == (identity,)
     codes = " ".join(identity.facilities).encode()
-    ready = ReadyIdentity(identity.eid, ready_answer(identity.locations), codes, split=identity.split)
+    ready = ReadyIdentity(identity.eid, ready_answer(identity.locations), codes, True, identity.split)
     assert list(ready.facilities) == list(identity.facilities)
     assert located([ready]) == (identity,)
     theirs = {"eid": "z", "part": "y", "other": "a"}
@@ -232,7 +232,7 @@ def test_ready_answers_of_any_size_come_back(pointers):
     eid = "2f1c9a52-58a9-4e6b-9d4e-0c27ad5a4e01"
     identity = Identity(eid, tuple(Location("10661", bytes([turn % 256]) * 48) for turn in range(pointers)))
     answer = ready_answer(identity.locations)
-    written = batch_answer([[ReadyIdentity(eid, answer, b"10661")], []], {eid: eid}, 7, {})
+    written = batch_answer([[ReadyIdentity(eid, answer, b"10661", True, ())], []], {eid: eid}, 7, {})
     found, nobody = locator_service_pb2.BatchLocateResponse.FromString(written.content).outcomes
     assert convert.located_from_proto(found) == (Identity(eid, tuple(sorted(identity.locations))),)
     assert convert.located_from_proto(nobody) == ()
