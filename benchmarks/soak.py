@@ -33,9 +33,8 @@ from mpi.testing import TestCentre, running_centre
 from tests.building import encoded, raw
 
 FACILITY = "10661"
-PERSONS, BATCH = 2500, 500
-"""With two addresses each these are more than the server keeps at hand of anything: all of that is full after a third
-of half an hour."""
+PERSONS, BATCH = 4500, 500
+"""More persons than the server keeps at hand for those who register them, so that this is full from the beginning."""
 LONGEST_MINUTES = 60.0
 SAMPLES = 120
 RETRACTED = 20
