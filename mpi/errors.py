@@ -118,11 +118,11 @@ class RecordRejected(InputRejected):
     """One encoded record that the index cannot take.
 
     Attributes:
-        field: the part of the record at fault, in the words of the protos.
+        field: the part of the record at fault, in the words of the protos; "" where it is none of them.
     """
 
     def __init__(self, reason: Reason, field: str, problem: str) -> None:
-        super().__init__(f"{field}: {problem}", reason)
+        super().__init__(f"{field}: {problem}" if field else problem, reason)
         self.field = field
 
 

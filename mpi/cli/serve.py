@@ -63,7 +63,14 @@ def run(
             give_way()
     lookups_only = role != "all"
     with application(settings, follows=role != "worker", writes=not lookups_only) as served:
-        app.run(served, settings.listen, settings.tls, ready, lookups_only=lookups_only)
+        app.run(
+            served,
+            settings.listen,
+            settings.tls,
+            ready,
+            lookups_only=lookups_only,
+            shares_port=role == "worker",
+        )
 
 
 def _next(listen: str) -> str:

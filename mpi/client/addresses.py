@@ -49,10 +49,15 @@ def read_addresses(text: str) -> Addresses:
         mpi.example.go.th=10.0.0.1:7443,10.0.0.2:7443
 
     Raises:
-        ConfigInvalid: several are not all numbers of one family, or differ in their host and have no name.
+        ConfigInvalid: one lacks its host or port; several are not all numbers of one family, or differ in their host
+            and have no name.
     """
     name, equals, rest = text.rpartition("=")
     places = tuple(place.strip() for place in rest.split(","))
+    for place in places:
+        port = place.rpartition(":")[2]
+        if not (host_of(place) and port.isascii() and port.isdecimal() and 0 < int(port) <= 0xFFFF):
+            raise ConfigInvalid("address", "is a host and a port, such as mpi.example.go.th:7443 or [::1]:7443")
     if len(places) == 1 and not equals:
         return Addresses(places)
     families = {_family(place) for place in places}

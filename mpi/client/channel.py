@@ -48,8 +48,9 @@ _OPTIONS = (
     ("grpc.service_config", SERVICE_CONFIG),
     # A thousand persons with all their locations can pass gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", 64 << 20),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
+    # A server that hangs is left out after so long; gRPC asks no sooner.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 

@@ -11,12 +11,14 @@ consent for one lookup, nothing is used, and the lookup is made once more, plain
 from __future__ import annotations
 
 import itertools
+import math
 import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -34,6 +36,8 @@ SOONEST_SECONDS = 0.01
 """A second attempt is not made sooner, however fast the others are."""
 SECOND_SHARE, MOST_SAVED = 0.05, 10.0
 """Second attempts for each lookup, at most; and how many can be saved up."""
+LOST_IN_A_ROW, AWAY_SECONDS = 3, 10.0
+"""A replica that others had to answer for so often, and that answered nothing itself, comes last for so long."""
 GRACE_SECONDS = 1.0
 """How long after its deadline a call is given up that has not said that it has ended."""
 
@@ -87,24 +91,48 @@ class Budget:
             return True
 
 
+class Replica(NamedTuple):
+    """One of the servers: its place among them, and its stub."""
+
+    place: int
+    stub: Any
+
+
 class Replicas:
     """A channel to each server alone, and which of them are there now."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         alone = [channel.opened(target, retries=False) for target in channel.addresses.targets]
         self._stubs: list[Any] = [locator_service_pb2_grpc.LocatorServiceStub(each) for each in alone]  # type: ignore[no-untyped-call]
         self._there = [False] * len(alone)
+        self._lost = [0] * len(alone)
+        self._away_until = [-math.inf] * len(alone)
         self._turn = itertools.count()
         for place, each in enumerate(alone):
             each.subscribe(partial(self._changed, place), try_to_connect=True)
 
-    def two(self) -> tuple[Any, Any] | None:
-        """Give two different ones, the next in turn first; None while there are not two."""
-        there = [stub for stub, is_there in zip(self._stubs, self._there, strict=True) if is_there]
+    def two(self) -> tuple[Replica, Replica] | None:
+        """Give two different ones, the next in turn first; None while there are not two.
+
+        One that hangs keeps its connection for a while, and would keep every second lookup waiting: it comes last.
+        """
+        there = [place for place, is_there in enumerate(self._there) if is_there]
         if len(there) < 2:
             return None
-        turn = next(self._turn)
-        return there[turn % len(there)], there[(turn + 1) % len(there)]
+        turn, now = next(self._turn) % len(there), self._clock()
+        in_turn = there[turn:] + there[:turn]
+        first, second, *_ = sorted(in_turn, key=lambda place: self._away_until[place] > now)
+        return Replica(first, self._stubs[first]), Replica(second, self._stubs[second])
+
+    def note(self, place: int, *, answered: bool) -> None:
+        """Note whether one answered what it was asked first, or the other had to, or neither in time."""
+        if answered:
+            self._lost[place] = 0
+            return
+        self._lost[place] += 1
+        if self._lost[place] >= LOST_IN_A_ROW:
+            self._away_until[place] = self._clock() + AWAY_SECONDS
 
     def _changed(self, place: int, state: grpc.ChannelConnectivity) -> None:
         self._there[place] = state is grpc.ChannelConnectivity.READY
@@ -137,26 +165,27 @@ class Hedge:
         response = None
         if slow is not None and pair is not None:
             self._budget.earn()
-            response = self._asked([getattr(stub, name) for stub in pair], request, slow, begun + timeout)
+            response = self._asked(pair, name, request, slow, begun + timeout)
         if response is None:
             plain, left = getattr(self._channel.locator, name), begun + timeout - time.monotonic()
             response = self._channel.call(plain, request, left)
         pace.note(time.monotonic() - begun)
         return response
 
-    def _two(self) -> tuple[Any, Any] | None:
+    def _two(self) -> tuple[Replica, Replica] | None:
         with self._lock:
             if self._replicas is None:
                 self._replicas = Replicas(self._channel)
         return self._replicas.two()
 
-    def _asked(self, methods: list[Any], request: Any, slow: float, until: float) -> Any | None:
+    def _asked(self, pair: tuple[Replica, Replica], name: str, request: Any, slow: float, until: float) -> Any | None:
         """Ask one server, and the other where that is slow; None where a plain call must be made."""
+        assert self._replicas is not None  # noqa: S101 (they are of it)
         done = queue.SimpleQueue[Any]()
         attempts: list[Any] = []
 
         def begin() -> None:
-            begin = self._channel.begun(methods[len(attempts)].future)
+            begin = self._channel.begun(getattr(pair[len(attempts)].stub, name).future)
             call = begin(request, timeout=until - time.monotonic(), metadata=(HEDGED,))
             attempts.append(call)
             call.add_done_callback(done.put)
@@ -174,6 +203,9 @@ class Hedge:
                     ended = self._ended(done, until)  # the other one may still answer
             return self._answer(ended)
         finally:
+            if attempts:
+                answered = attempts[0].done() and attempts[0].code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+                self._replicas.note(pair[0].place, answered=answered)
             for call in attempts:
                 call.cancel()
 

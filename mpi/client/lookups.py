@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from mpi.domain.identity import Decision, Identity, MatchCandidate
 from mpi.domain.purpose import PurposeOfUse
 from mpi.domain.record import EncodedDemographics
 from mpi.errors import AccessDenied, MpiError, Reason, RecordRejected, ServiceUnavailable
+from mpi.feed import PATIENCE_SECONDS
 from mpi.v1 import locator_service_pb2 as locator_pb2
 from mpi.wire import convert
 
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 
 MOST_TOGETHER = 500
 """Lookups that share a call."""
-TIMES, AGAIN_SECONDS = 5, 0.1
-"""How often a stream of lookups is opened without an answer on it, and how long it waits first; then twice as long."""
+SOONEST_SECONDS, LATEST_SECONDS = 0.2, 5.0
+"""How long it takes until a stream of lookups that broke is opened again: twice as long each time, up to the latter."""
+FRESH_SECONDS = 5.0
+"""How long a server waits for a demanded revision before it answers, in a call without a deadline such as a stream."""
 CALLS_TOGETHER = 2
 """Calls for lookups under way at the same time, from which on further lookups share the next one."""
 
@@ -74,6 +78,29 @@ class Matched:
     candidates: tuple[MatchCandidate, ...]
     decision: Decision
     revision: bytes
+
+
+class _Source:
+    """Keys, of which reading may fail; what was read before counts all the same."""
+
+    def __init__(self, keys: Iterable[LocateKey]) -> None:
+        self._left = iter(keys)
+        self._failure: Exception | None = None
+
+    def take(self, most: int) -> list[LocateKey]:
+        """Read some keys; none at the end, or where reading failed."""
+        part: list[LocateKey] = []
+        if self._failure is None:
+            try:
+                part.extend(islice(self._left, most))
+            except Exception as error:  # noqa: BLE001 (whatever it is, `check` tells it)
+                self._failure = error
+        return part
+
+    def check(self) -> None:
+        """Raise what reading failed with, if it did."""
+        if self._failure is not None:
+            raise self._failure
 
 
 class Looking(Part):
@@ -175,16 +202,18 @@ class Looking(Part):
         keys: Iterable[LocateKey],
         purpose: PurposeOfUse,
         on_progress: Callable[[int], None] | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> Iterator[tuple[LocateKey, tuple[Identity, ...] | RecordRejected]]:
         """Look up any number of keys over one stream, some thousand ahead of where the answers are taken.
 
         Where the server goes away, the stream is opened again, elsewhere if there are several, and goes on with the
-        keys that have no answer yet.
+        keys that have no answer yet. Where `keys` fails, what it gave before is answered first.
 
         Args:
             keys: read as the answers are taken, never all at once.
             purpose: why.
             on_progress: told how many have been answered so far.
+            patience: seconds that the server may be away in one piece; before its first answer no more than `timeout`.
 
         Yields:
             Each key, in order, with its identities or why it was not looked up.
@@ -192,19 +221,23 @@ class Looking(Part):
         Raises:
             MpiError: the stream ended and could not be opened again; what was yielded before was answered.
         """
-        for part, located in self._many(keys, purpose, on_progress):
+        for part, located in self._many(keys, purpose, on_progress, patience):
             yield from zip(part, located.answers, strict=True)
 
     def _many(
-        self, keys: Iterable[LocateKey], purpose: PurposeOfUse, on_progress: Callable[[int], None] | None
+        self,
+        keys: Iterable[LocateKey],
+        purpose: PurposeOfUse,
+        on_progress: Callable[[int], None] | None,
+        patience: float,
     ) -> Iterator[tuple[list[LocateKey], BatchLocated]]:
         """Look up as `locate_many` does; gives the keys of a batch, and what became of them."""
-        left, done, vain = iter(keys), 0, 0
+        source, done, wait, until = _Source(keys), 0, SOONEST_SECONDS, math.inf
         parts: deque[list[LocateKey]] = deque()
 
         def batches(again: Sequence[list[LocateKey]]) -> Iterator[list[LocateKey]]:
             yield from again
-            while part := list(islice(left, MOST_TOGETHER)):
+            while part := source.take(MOST_TOGETHER):
                 parts.append(part)
                 yield part
 
@@ -212,16 +245,19 @@ class Looking(Part):
             try:
                 for located in self.locate_stream(batches(tuple(parts)), purpose):
                     part = parts.popleft()
-                    done, vain = done + len(part), 0
+                    done, wait, until = done + len(part), SOONEST_SECONDS, math.inf
                     if on_progress is not None:
                         on_progress(done)
                     yield part, located
             except ServiceUnavailable:
-                vain += 1
-                if vain == TIMES:
+                # Whoever never answered may be at another address: that must not take long to be told.
+                until = min(until, time.monotonic() + (patience if done else min(patience, self._channel.timeout)))
+                if time.monotonic() + wait > until:
                     raise
-                time.sleep(AGAIN_SECONDS * 2**vain)
+                time.sleep(wait)
+                wait = min(2 * wait, LATEST_SECONDS)
             else:
+                source.check()
                 return
 
     def locate_frame(
@@ -229,6 +265,7 @@ class Looking(Part):
         keys: Iterable[LocateKey],
         purpose: PurposeOfUse,
         on_progress: Callable[[int], None] | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> pd.DataFrame:
         """Look up any number of keys as `locate_many` does, and make a table of pandas of what was found.
 
@@ -243,7 +280,7 @@ class Looking(Part):
         """
         return to_frame(
             (answer, located.registered)
-            for _, located in self._many(keys, purpose, on_progress)
+            for _, located in self._many(keys, purpose, on_progress, patience)
             for answer in located.answers
         )
 
@@ -284,6 +321,7 @@ class Looking(Part):
             MpiError: the stream ended; what was yielded before was answered.
         """
         stream = Stream(self._channel.begun(self._channel.locator.LocateStream))
+        timeout = self._channel.timeout + (FRESH_SECONDS if at_least else 0.0)
         try:
             for keys in batches:
                 request = locator_pb2.LocateStreamRequest(
@@ -292,10 +330,10 @@ class Looking(Part):
                     at_least=at_least or b"",
                 )
                 stream.send(request)
-                for response in stream.answers(BATCHES_IN_FLIGHT - 1, self._channel.timeout):
+                for response in stream.answers(BATCHES_IN_FLIGHT - 1, timeout):
                     yield _located(response)
             stream.finish()
-            for response in stream.answers(0, self._channel.timeout):
+            for response in stream.answers(0, timeout):
                 yield _located(response)
         except grpc.RpcError as error:
             raise self._channel.meant(error) from None

@@ -21,6 +21,7 @@ from mpi.domain.consent import Weighed
 from mpi.errors import MpiError
 from mpi.wire import convert
 from mpi.wire.answers import Answer
+from mpi.wire.status import to_wire
 
 IDENTITY_FIELDS = frozenset({"eid", "eids", "retired", "rival", "source", "split", "target"})
 """Names of the fields that hold enterprise ids, in every message of mpi.v1."""
@@ -57,11 +58,12 @@ class Account:
         caller: name of the client; "" until it is known.
         purpose: word of HL7 PurposeOfUse; "" where the request has none.
         weighed: what was weighed for the answer.
+        refused: why the answer is a refusal, where a stream goes on after it.
         identities: enterprise ids that the call concerned beyond those that its answer names.
         inward: leads from an enterprise id of the client's own to the centre's; None for a client that sees these.
     """
 
-    __slots__ = ("_call", "_in_force", "caller", "identities", "inward", "purpose", "request", "weighed")
+    __slots__ = ("_call", "_in_force", "caller", "identities", "inward", "purpose", "refused", "request", "weighed")
 
     def __init__(self, call: str, rules_digest: str, key_epochs: str = "") -> None:
         self._call = call
@@ -69,6 +71,7 @@ class Account:
         self.request = os.urandom(16).hex()
         self.caller = self.purpose = ""
         self.weighed = Weighed()
+        self.refused: MpiError | None = None
         self.identities: set[str] = set()
         self.inward: Callable[[str], str] | None = None
 
@@ -80,10 +83,12 @@ class Account:
 
     def anew(self) -> None:
         """Forget what was weighed for answers that have left: what is weighed from now on is for the next one."""
-        self.identities, self.weighed = set(), Weighed()
+        self.identities, self.weighed, self.refused = set(), Weighed(), None
 
     def answered(self, response: Message | Answer) -> Access:
         """Account for an answer."""
+        if self.refused is not None:
+            return self.ended(to_wire(self.refused).code.name, self.refused)
         if isinstance(response, Answer):
             return self._access("OK", "", response.identities, self.identities, response.revision)
         named: set[str] = set()

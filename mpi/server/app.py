@@ -67,6 +67,7 @@ two waits for the disk, and answers wait for it: Python's default of 5 ms would 
 YOUNG_OBJECTS = 5_000
 """Objects after which the collector looks for rings among them. Answering a batch makes thousands, and none in a ring;
 Python's default of 700 would look at each of them time and again."""
+_LOOKUPS_ONLY = "lookups alone are served here; everything else is served at the registrar's address"
 _LOCATOR = locator_service_pb2.DESCRIPTOR.services_by_name["LocatorService"].full_name
 _OTHERS = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
@@ -119,12 +120,13 @@ def run(
     on_ready: Callable[[str], None],
     *,
     lookups_only: bool = False,
+    shares_port: bool = False,
 ) -> None:
     """Serve as `serve` does, on an event loop of its own, until SIGINT or SIGTERM."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()  # what was loaded for the start stays to the end: no collection need go through it again
     gc.set_threshold(YOUNG_OBJECTS, 10, 10)
-    uvloop.run(serve(application, listen, tls, on_ready, lookups_only=lookups_only))
+    uvloop.run(serve(application, listen, tls, on_ready, lookups_only=lookups_only, shares_port=shares_port))
 
 
 async def serve(
@@ -134,6 +136,7 @@ async def serve(
     on_ready: Callable[[str], None],
     *,
     lookups_only: bool = False,
+    shares_port: bool = False,
 ) -> None:
     """Serve until SIGINT, SIGTERM or cancellation; then take no new calls and let those under way finish.
 
@@ -142,7 +145,8 @@ async def serve(
         listen: address and port, such as "127.0.0.1:7443" or "[::1]:0"; port 0 takes any free one.
         tls: files of mutual TLS; None serves plain text, on loopback addresses only.
         on_ready: called once with the address that calls are taken at.
-        lookups_only: serve LocatorService and nothing else; other processes may share the address.
+        lookups_only: serve LocatorService and nothing else.
+        shares_port: other processes serve the same at this address.
 
     Raises:
         ConfigInvalid: the address cannot be used, is not loopback without TLS, or a TLS file is unusable.
@@ -155,7 +159,7 @@ async def serve(
     admission = Admission(insecure=context is None, rule_of=application.rule_of, revoked=revoked)
     in_force = application.rules_digest, application.key_epochs
     edge = Edge(admission, application.journal, *in_force, application.pseudonyms.inward)
-    server = Server()
+    server = Server(_LOOKUPS_ONLY) if lookups_only else Server()
     writer = Writer()
     pool = ThreadPoolExecutor(MATCH_THREADS, thread_name_prefix="mpi-match")
     watches = Watches(application.watching)
@@ -191,9 +195,8 @@ async def serve(
     )
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(described, server)
     try:
-        # Two servers on one port would split the callers between two indexes; the second must fail instead. Workers
-        # are started on one on purpose.
-        port = await server.start(host, int(listen.rpartition(":")[2]), context, shared_port=lookups_only)
+        # Two servers on one port would split the callers between two indexes; the second must fail instead.
+        port = await server.start(host, int(listen.rpartition(":")[2]), context, shared_port=shares_port)
         address = f"{host}:{port}"
         for service in services:
             await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)

@@ -229,6 +229,7 @@ class LocatorServicer(locator_service_pb2_grpc.LocatorServiceServicer):
             try:
                 yield await _paced(partial(self._batch, request, context))
             except (InputRejected, IndexBehind) as refused:
+                ACCOUNT.get().refused = refused
                 response = locator_pb2.LocateStreamResponse()
                 for _ in request.keys:
                     response.outcomes.add().error.CopyFrom(item_error(refused))

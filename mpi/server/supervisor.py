@@ -51,13 +51,19 @@ class _Child:
 def reserved(listen: str) -> tuple[socket.socket, str]:
     """Reserve an address for several processes; gives what holds it, and the address with its port.
 
+    Who shares a port lets others share it, and callers would be split between two indexes: so nobody may be there yet.
+
     Raises:
         ConfigInvalid: the address cannot be used.
     """
     host, port = host_of(listen), int(listen.rpartition(":")[2])
     bare = host.removeprefix("[").removesuffix("]")
-    holder = socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
+    holder = socket.socket(family)
     try:
+        with socket.socket(family) as alone:
+            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended do not count
+            alone.bind((bare, port))
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind((bare, port))
     except OSError:

@@ -36,10 +36,11 @@ class Backlog:
         self._thread.join()
 
     def _run(self) -> None:
-        pause = self._pause
+        pause, waits = self._pause, False
         while not self._stop.wait(pause):
             try:
-                pause = 0 if self._deferred.work_off() else self._pause
+                pause, waits = 0 if self._deferred.work_off() else self._pause, False
             except MpiError as error:
-                _log.warning("deferred comparisons wait: %s", error.message)
-                pause = self._pause
+                if not waits:  # an outage is told once
+                    _log.warning("deferred comparisons wait: %s", error.message)
+                pause, waits = self._pause, True

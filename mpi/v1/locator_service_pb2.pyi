@@ -269,7 +269,7 @@ class LocateOutcome(google.protobuf.message.Message):
 
     @property
     def error(self) -> mpi.v1.error_reason_pb2.ItemError:
-        """LocateOutcome.error is set when the key itself is malformed."""
+        """LocateOutcome.error is set when the key itself is malformed, or in a stream when its whole batch is refused."""
 
     def __init__(
         self,

@@ -278,7 +278,7 @@ class TestErrors:
 class TestSettings:
     """What the constructor refuses."""
 
-    @pytest.mark.parametrize("address", ["mpi.example.org:7443", "10.0.0.1:7443", "192.168.1.1:7443", "nowhere", ""])
+    @pytest.mark.parametrize("address", ["mpi.example.org:7443", "10.0.0.1:7443", "192.168.1.1:7443", "nowhere:7443"])
     def test_plain_text_stays_on_this_machine(self, address):
         """Without certificates no other machine is spoken to."""
         with pytest.raises(ConfigInvalid, match="certificates"):

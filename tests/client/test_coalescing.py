@@ -114,6 +114,24 @@ def test_any_number_of_keys(at, certs):
         list(client.locate_many(keys(), TREAT))
 
 
+@pytest.mark.parametrize("error", [ServiceUnavailable("of another service"), ValueError("of a file")])
+def test_keys_that_cannot_be_read_on_are_an_error(at, certs, error):
+    """Whatever it is, also one that a lost server would have; what was read before is answered."""
+
+    def keys() -> Iterator[LocalIdToken]:
+        for number in range(700):
+            yield LocalIdToken(number.to_bytes(32, "big"))
+        raise error
+
+    found = []
+    with Client(address=at[1], certificates=certs / "exchange-cdes") as client:
+        with pytest.raises(type(error), match=str(error)):
+            found.extend(client.locate_many(keys(), TREAT))
+        with pytest.raises(type(error), match=str(error)):
+            client.locate_frame(keys(), TREAT)
+    assert len(found) == 700
+
+
 def test_many_keys_outlive_a_server_that_goes_away(certs):
     """The stream is opened again and goes on with what has no answer; each key is answered once, in its order."""
     keys = [LocalIdToken(number.to_bytes(32, "big")) for number in range(2600)]

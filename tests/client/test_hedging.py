@@ -10,7 +10,8 @@ import grpc
 import pytest
 
 from mpi.client import Client, PurposeOfUse
-from mpi.client.hedging import EVERY, SOONEST_SECONDS, Budget, Pace
+from mpi.client.channel import Channel
+from mpi.client.hedging import AWAY_SECONDS, EVERY, LOST_IN_A_ROW, SOONEST_SECONDS, Budget, Pace, Replicas
 from mpi.config import ServerConfig, StoreConfig
 from mpi.domain.consent import Stance
 from mpi.domain.identifiers import LocalIdToken
@@ -61,19 +62,24 @@ def earn(client: Client, attempts: int) -> None:
 
 
 def test_a_slow_replica_is_not_waited_for(two, certs):
-    """Whichever is asked first, the other one answers; once the second attempts are used up, a slow one is felt."""
+    """Whichever is asked first, the other one answers; once the second attempts are used up, a slow one is felt.
+
+    But not for long: after a few lookups that it did not answer it comes last.
+    """
     slow, fast, addresses = two
     with Client(
         address=addresses, certificates=certs / "exchange-cdes", timeout=1.0, hedge_after=0.1, coalesce=False
     ) as client:
-        earn(client, SAVED)
+        earn(client, LOST_IN_A_ROW - 1)
         slow.wait = 2.0
         fast.accesses.clear()
-        for _ in range(2 * SAVED):  # every second one asks the slow one first
+        for _ in range(2 * (LOST_IN_A_ROW - 1)):  # every second one asks the slow one first
             assert client.locate(NOBODY, TREAT).identities == ()
-        assert len(fast.accesses) == 2 * SAVED
+        assert len(fast.accesses) == 2 * (LOST_IN_A_ROW - 1)
         with pytest.raises(ServiceUnavailable, match="no answer within the deadline"):
             [client.locate(NOBODY, TREAT) for _ in range(2)]
+        for _ in range(6):
+            assert client.locate(NOBODY, TREAT).identities == ()
         slow.wait = 0.0
         assert client.locate(NOBODY, TREAT).identities == ()
 
@@ -231,6 +237,31 @@ class TestMeasures:
             pace.note(0.0)
             given.note(1.0)
         assert (pace.slow(), given.slow()) == (SOONEST_SECONDS, 0.0)
+
+    def test_a_replica_that_answers_nothing_comes_last_for_a_while(self, monkeypatch):
+        """After some lookups in a row; one answer in between counts, and afterwards one more lookup is enough."""
+        channel = Channel("127.0.0.1:1,127.0.0.1:2,127.0.0.1:3", None, 1.0)
+        monkeypatch.setattr(channel, "opened", lambda target, retries: grpc.insecure_channel(target))
+        now = 0.0
+        replicas = Replicas(channel, lambda: now)
+        replicas._there = [True] * 3
+
+        def first() -> set[int]:
+            return {pair[0].place for _ in range(6) if (pair := replicas.two()) is not None}
+
+        for answered in (False, False, True, False, False):
+            replicas.note(1, answered=answered)
+        assert first() == {0, 1, 2}
+        replicas.note(1, answered=False)
+        assert first() == {0, 2}
+        now = AWAY_SECONDS
+        assert first() == {0, 1, 2}
+        replicas.note(1, answered=False)
+        assert first() == {0, 2}
+        for place in (0, 2):
+            for _ in range(LOST_IN_A_ROW):
+                replicas.note(place, answered=False)
+        assert first() == {0, 1, 2}  # one of them has to be
 
     def test_second_attempts_are_earned(self):
         """Twenty lookups earn one, and no more than ten are saved up."""

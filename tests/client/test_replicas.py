@@ -163,10 +163,17 @@ class TestAddresses:
             "x=::1:1,[::1]:2",
             "x=[10.0.0.1]:1,10.0.0.1:2",
             "x=10.0.0.1:65536,10.0.0.1:2",
+            "",
+            "a.th",
+            ":7443",
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "127.0.0.1:99999",
+            "127.0.0.1:https",
         ],
     )
     def test_unusable(self, text):
-        """A list that gRPC could not use, or whose servers could not be told from others, is refused."""
+        """What gRPC could not use or would take for another address, or servers that could not be told from others."""
         with pytest.raises(ConfigInvalid, match="address"):
             read_addresses(text)
 

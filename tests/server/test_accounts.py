@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import mpi.v1
 from mpi.domain.accounting import Access, NotAccounted
+from mpi.domain.identifiers import LocalIdToken
 from mpi.errors import StoreUnusable
 from mpi.server import admin, locating, servicers, stewards
 from mpi.server.accounts import IDENTITY_FIELDS, Account
@@ -338,6 +339,20 @@ def test_a_stream_has_an_entry_for_each_batch(index):
     assert [access.results for access in index.accesses] == [2, 1, 0]
     assert {access.request for access in index.accesses[:2]} == {answer.request_id for answer in answers}
     assert index.accesses[2].status == "OK"
+
+
+def test_a_refused_batch_of_a_stream_is_entered_as_refused(index):
+    """The stream goes on; the entries say which of its batches were answered."""
+    convert, nobody, pb2 = servicers.convert, LocalIdToken(bytes(32)), locator_pb2
+    purposes = (pb2.PURPOSE_OF_USE_TREAT, pb2.PURPOSE_OF_USE_UNSPECIFIED, pb2.PURPOSE_OF_USE_TREAT)
+    batches = [pb2.LocateStreamRequest(keys=[convert.key_to_proto(nobody)], purpose=each) for each in purposes]
+    with running(index.application()) as address:
+        caller = Caller(address, None)
+        answers = list(caller.locator.LocateStream(iter(batches), timeout=5))
+        caller.channel.close()
+    assert [len(answer.outcomes) for answer in answers] == [1, 1, 1]
+    said = [(access.status, access.reason, access.purpose) for access in index.accesses]
+    assert said == [("OK", "", "TREAT"), ("INVALID_ARGUMENT", "PURPOSE_MISSING", ""), ("OK", "", "TREAT")]
 
 
 def test_a_caller_who_leaves_is_entered(index):

@@ -144,8 +144,12 @@ def test_no_process_outlives_its_supervisor(tmp_path: Path) -> None:
 def test_an_address_in_use_is_refused() -> None:
     """A port that another server has is named, not shared."""
     holder, address = reserved("127.0.0.1:0")
-    holder.listen()
-    with holder, pytest.raises(ConfigInvalid):
-        reserved("nowhere")
+    with holder:
+        with pytest.raises(ConfigInvalid, match="another server"):
+            reserved(address)
+        holder.listen()
+        for place in (address, "nowhere"):
+            with pytest.raises(ConfigInvalid):
+                reserved(place)
     again, _ = reserved(address.replace(address.rpartition(":")[2], "0"))
     again.close()

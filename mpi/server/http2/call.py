@@ -241,9 +241,15 @@ class Call:
         return last
 
     def taken(self) -> bytes:
-        """Give the request of a call that takes one, and keep it no longer."""
+        """Give the request of a call that takes one, and keep it no longer.
+
+        Raises:
+            CallEnded: nobody waits for the answer, and the request was let go.
+        """
         request, self.request = self.request, None
-        return request or b""
+        if request is None:
+            raise CallEnded
+        return request
 
     def _queue(self, piece: bytes, *, last: bool) -> None:
         try:
@@ -289,7 +295,13 @@ class Call:
             self.connection.loop.call_soon(self.task.cancel)
 
     async def run(self) -> None:
-        """Serve the call by its handler, from its request to its end."""
+        """Serve the call by its handler, from its request to its end.
+
+        Raises:
+            CallEnded: it was given up before it began, as when the client's word of that came with the request.
+        """
+        if self.ended:
+            raise CallEnded
         method = self.method
         request: Any = self.requests() if method.takes_many else self.taken()
         if not method.takes_many and method.parse is not None:

@@ -64,12 +64,14 @@ class Shared:
 
     Attributes:
         methods: how calls are served, by their path.
+        unknown: what is said of a call that is none of them.
         connections: those that are open.
         of_each: how many of them each client has, by its certificate.
         arrived: calls that are served together at the end of this turn of the event loop, by what serves them.
     """
 
     methods: Mapping[bytes, Method]
+    unknown: str
     connections: set[Connection] = field(default_factory=set)
     of_each: Counter[bytes] = field(default_factory=Counter)
     arrived: dict[Callable[[list[Call]], None], list[Call]] = field(default_factory=dict)
@@ -273,11 +275,13 @@ class Connection(asyncio.Protocol):
                 known(event)
 
     def _requested(self, event: ngh2.RequestReceived) -> None:
-        path = kind = timeout = b""
+        path = kind = verb = timeout = b""
         encoding = messages.IDENTITY
         for name, value in event.headers:
             if name == b":path":
                 path = value
+            elif name == b":method":
+                verb = value
             elif name == b"content-type":
                 kind = value
             elif name == b"grpc-timeout":
@@ -285,10 +289,10 @@ class Connection(asyncio.Protocol):
             elif name == b"grpc-encoding":
                 encoding = value
         stream, method = event.stream_id, self._shared.methods.get(path)
-        if not kind.startswith(messages.CONTENT_TYPE):
+        if verb != b"POST" or not messages.is_grpc(kind):
             self._refuse(stream, _NO_GRPC)
         elif method is None:
-            self._refuse(stream, messages.ended(grpc.StatusCode.UNIMPLEMENTED, "there is no such call here"))
+            self._refuse(stream, messages.ended(grpc.StatusCode.UNIMPLEMENTED, self._shared.unknown))
         elif encoding != messages.IDENTITY:
             self._refuse(stream, messages.ended(grpc.StatusCode.UNIMPLEMENTED, "messages are not compressed here"))
         elif (left := messages.seconds_of(timeout)) is not None and left <= 0:

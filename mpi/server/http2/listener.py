@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from mpi.errors import ConfigInvalid
+from mpi.server.http2 import messages
 from mpi.server.http2.call import Call, Method
 from mpi.server.http2.connection import Connection, Shared
 
@@ -30,9 +31,10 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class Server:
     """Serves calls of gRPC. Services are added as the generated functions add them to a server of grpcio."""
 
-    def __init__(self) -> None:
+    def __init__(self, unknown: str = messages.UNKNOWN) -> None:
+        """Serve nothing yet; `unknown` is said of a call that is not served."""
         self._methods: dict[bytes, Method] = {}
-        self._shared = Shared(self._methods)
+        self._shared = Shared(self._methods, unknown)
         self._listening: asyncio.Server | None = None
         self._looking: asyncio.TimerHandle | None = None
 

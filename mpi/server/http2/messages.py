@@ -30,12 +30,19 @@ BEGUN: tuple[Header, ...] = (
 )
 """Headers before the first message of an answer."""
 
+UNKNOWN = "there is no such call here"
+
 _PREFIX = 5
 """Bytes before a message: whether it is compressed, and its length."""
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _OK = (b"grpc-status", b"0")
 _BINARY = "-bin"
+
+
+def is_grpc(content_type: bytes) -> bool:
+    """Say whether a content type is gRPC's, with whatever it says of the messages; gRPC-Web's is another one."""
+    return content_type.startswith(CONTENT_TYPE) and content_type[len(CONTENT_TYPE) :][:1] in (b"", b"+", b";")
 
 
 def framed(message: bytes) -> bytes:

@@ -36,9 +36,11 @@ class Calls:
         self.let_go = threading.Event()
         self.sent = 0
         self.together: list[int] = []
+        self.echoed: list[bytes] = []
 
     async def echo(self, request: bytes, call: Any) -> bytes:
         """Give back what came."""
+        self.echoed.append(request)
         return request
 
     async def wait(self, request: bytes, call: Any) -> bytes:
@@ -141,8 +143,9 @@ class Raw:
     def open(self, *, end: bool = False, **changed: bytes) -> int:
         """Send the headers of a call; gives its stream."""
         fields = HEADERS | {name.replace("_", "-").encode(): value for name, value in changed.items()}
-        if "path" in changed:
-            fields[b":path"] = fields.pop(b"path")
+        for name in ("path", "method"):
+            if name in changed:
+                fields[b":" + name.encode()] = fields.pop(name.encode())
         stream = self.http.send_request(tuple(fields.items()), end_stream=end)
         self.send()
         return stream

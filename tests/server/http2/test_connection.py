@@ -107,6 +107,19 @@ class TestCalls:
             call.cancel()
             assert calls.cancelled.wait(5)
 
+    def test_a_call_that_is_given_up_at_once_is_not_begun(self, calls, address):
+        """Its request has gone by then: a handler that began would take it for an empty one."""
+        with Raw(address) as raw:
+            for path in (b"/test/Echo", b"/test/AtOnce"):
+                stream = raw.http.send_request(tuple({**dict(RAW_HEADERS), b":path": path}.items()))
+                raw.http.send_data(stream, framed(b"never"), end_stream=True)
+                sent = raw.http.data_to_send()
+                raw.http.reset_stream(stream, 8)
+                raw.socket.sendall(sent + raw.http.data_to_send())
+            said, _ = raw.status(raw.call(b"next"))
+        assert said[b"grpc-status"] == b"0"
+        assert (calls.echoed, sum(calls.together)) == ([b"next"], 0)
+
     def test_who_vanishes_is_served_no_further(self, calls, address):
         """Neither is a client whose connection breaks."""
         with Raw(address) as raw:
@@ -165,11 +178,22 @@ class TestWrongInput:
             said, content = raw.status(raw.call(b"next"))
             assert (said[b"grpc-status"], content) == (b"0", framed(b"next"))
 
-    def test_what_is_not_grpc_is_not_served(self, address):
+    @pytest.mark.parametrize(
+        "changed",
+        [{"content_type": b"text/html"}, {"content_type": b"application/grpc-web+proto"}, {"method": b"GET"}],
+    )
+    def test_what_is_not_grpc_is_not_served(self, address, changed):
         """A browser, say."""
         with Raw(address) as raw:
-            said, _ = raw.status(raw.call(b"x", content_type=b"text/html"))
+            said, _ = raw.status(raw.call(b"x", **changed))
         assert said[b":status"] == b"415"
+
+    @pytest.mark.parametrize("kind", [b"application/grpc+proto", b"application/grpc;charset=utf-8"])
+    def test_a_content_type_may_say_more(self, address, kind):
+        """Of what is in the messages."""
+        with Raw(address) as raw:
+            said, content = raw.status(raw.call(b"x", content_type=kind))
+        assert (said[b"grpc-status"], content) == (b"0", framed(b"x"))
 
     @pytest.mark.parametrize(
         "said",
