@@ -48,9 +48,12 @@ _OPTIONS = (
     ("grpc.service_config", SERVICE_CONFIG),
     # A thousand persons with all their locations can pass gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", 64 << 20),
-    # A server that hangs is left out after so long; gRPC asks no sooner.
+    # A server that hangs is left out after so long, whether or not it is asked anything then; gRPC asks no sooner.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # of pings for other ends, which keep these from being sent
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 

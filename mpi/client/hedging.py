@@ -16,7 +16,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -112,18 +112,15 @@ class Replicas:
         for place, each in enumerate(alone):
             each.subscribe(partial(self._changed, place), try_to_connect=True)
 
-    def two(self) -> tuple[Replica, Replica] | None:
-        """Give two different ones, the next in turn first; None while there are not two.
+    def in_turn(self) -> list[Replica]:
+        """Give those that are there, the next in turn first.
 
         One that hangs keeps its connection for a while, and would keep every second lookup waiting: it comes last.
         """
         there = [place for place, is_there in enumerate(self._there) if is_there]
-        if len(there) < 2:
-            return None
-        turn, now = next(self._turn) % len(there), self._clock()
-        in_turn = there[turn:] + there[:turn]
-        first, second, *_ = sorted(in_turn, key=lambda place: self._away_until[place] > now)
-        return Replica(first, self._stubs[first]), Replica(second, self._stubs[second])
+        turn, now = next(self._turn) % max(1, len(there)), self._clock()
+        ordered = sorted(there[turn:] + there[:turn], key=lambda place: self._away_until[place] > now)
+        return [Replica(place, self._stubs[place]) for place in ordered]
 
     def note(self, place: int, *, answered: bool) -> None:
         """Note whether one answered what it was asked first, or the other had to, or neither in time."""
@@ -160,32 +157,31 @@ class Hedge:
             MpiError: what its status means.
         """
         pace, begun = self._paces[name], time.monotonic()
-        slow = pace.slow()
-        pair = None if slow is None else self._two()
-        response = None
-        if slow is not None and pair is not None:
+        there, response = self._in_turn(), None
+        if there:
             self._budget.earn()
-            response = self._asked(pair, name, request, slow, begun + timeout)
+            slow = pace.slow() if len(there) > 1 else None
+            response = self._asked(there, name, request, slow, begun + timeout)
         if response is None:
             plain, left = getattr(self._channel.locator, name), begun + timeout - time.monotonic()
             response = self._channel.call(plain, request, left)
         pace.note(time.monotonic() - begun)
         return response
 
-    def _two(self) -> tuple[Replica, Replica] | None:
+    def _in_turn(self) -> list[Replica]:
         with self._lock:
             if self._replicas is None:
                 self._replicas = Replicas(self._channel)
-        return self._replicas.two()
+        return self._replicas.in_turn()
 
-    def _asked(self, pair: tuple[Replica, Replica], name: str, request: Any, slow: float, until: float) -> Any | None:
-        """Ask one server, and the other where that is slow; None where a plain call must be made."""
+    def _asked(self, there: Sequence[Replica], name: str, request: Any, slow: float | None, until: float) -> Any | None:
+        """Ask one server, and the next where that is slow; None where a plain call must be made."""
         assert self._replicas is not None  # noqa: S101 (they are of it)
         done = queue.SimpleQueue[Any]()
         attempts: list[Any] = []
 
         def begin() -> None:
-            begin = self._channel.begun(getattr(pair[len(attempts)].stub, name).future)
+            begin = self._channel.begun(getattr(there[len(attempts)].stub, name).future)
             call = begin(request, timeout=until - time.monotonic(), metadata=(HEDGED,))
             attempts.append(call)
             call.add_done_callback(done.put)
@@ -193,7 +189,7 @@ class Hedge:
         try:
             begin()
             try:
-                ended = done.get(timeout=slow)
+                ended = self._ended(done, until) if slow is None else done.get(timeout=slow)
             except queue.Empty:
                 if self._budget.spend():
                     begin()
@@ -205,7 +201,7 @@ class Hedge:
         finally:
             if attempts:
                 answered = attempts[0].done() and attempts[0].code() is not grpc.StatusCode.DEADLINE_EXCEEDED
-                self._replicas.note(pair[0].place, answered=answered)
+                self._replicas.note(there[0].place, answered=answered)
             for call in attempts:
                 call.cancel()
 

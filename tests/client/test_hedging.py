@@ -55,7 +55,7 @@ def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
 def earn(client: Client, attempts: int) -> None:
     """Look up until both replicas are known to be there, and then as often as some second attempts take."""
     hedge = client._hedge
-    until(lambda: bool(client.locate(NOBODY, TREAT)) and hedge._replicas is not None and bool(hedge._replicas.two()))
+    until(lambda: bool(client.locate(NOBODY, TREAT)) and len(hedge._in_turn()) > 1)
     hedge._budget = Budget()
     for _ in range(20 * attempts):
         client.locate(NOBODY, TREAT)
@@ -247,7 +247,7 @@ class TestMeasures:
         replicas._there = [True] * 3
 
         def first() -> set[int]:
-            return {pair[0].place for _ in range(6) if (pair := replicas.two()) is not None}
+            return {replicas.in_turn()[0].place for _ in range(6)}
 
         for answered in (False, False, True, False, False):
             replicas.note(1, answered=answered)

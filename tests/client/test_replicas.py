@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from mpi.client import Client, PurposeOfUse
 from mpi.client.addresses import Addresses, read_addresses
+from mpi.client.hedging import LOST_IN_A_ROW
 from mpi.domain.identifiers import LocalIdToken
+from mpi.domain.record import EncodedRecord
 from mpi.errors import ConfigInvalid, ServiceUnavailable
 from mpi.server.certs import issue_dev_certificates
 from tests.building import encoded, key_ring, raw
@@ -70,29 +74,59 @@ def test_a_dead_replica_is_skipped_and_used_again(certs):
 
 
 @contextmanager
-def serving(folder: Path, role: str, listen: str = "127.0.0.1:0") -> Iterator[str]:
+def serving(folder: Path, role: str, listen: str = "127.0.0.1:0") -> Iterator[tuple[str, int]]:
     command = [sys.executable, "-m", "mpi", "serve", "--data", str(folder / "data"), "--config", str(folder / "c.toml")]
     command += ["--insecure", "--json", "--role", role, "--listen", listen]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
-            yield json.loads(server.stdout.readline())["listening"]
+            yield json.loads(server.stdout.readline())["listening"], server.pid
         finally:
             server.kill()
 
 
-def test_two_servers_on_one_folder(tmp_path):
-    """What is registered at one process the client finds at each; the replica is killed, and comes back."""
+@pytest.fixture
+def record(tmp_path: Path) -> EncodedRecord:
+    """Somebody who may be registered at servers with `c.toml`."""
     ring = key_ring(tmp_path)
     (tmp_path / "c.toml").write_text(
         f'listen = "127.0.0.1:0"\nrules = "th-v1"\nservice_key = "{tmp_path}/centre/service.json"\n'
         f'key_epochs = ["{ring.current.name}"]\n'
     )
     (record,) = encoded(ring, "10661", raw("นายสมชาย ใจดี", "1", birth_date="15/03/2525", sex="1"))
+    return record
+
+
+def test_a_hung_replica_keeps_few_waiting(tmp_path, record):
+    """No lookup fails: the first ones are asked for twice, then it comes last, then it is out until it goes on."""
+    with ExitStack() as stack:
+        one, _ = stack.enter_context(serving(tmp_path, "all"))
+        other, hanging = stack.enter_context(serving(tmp_path, "locator"))
+        client = stack.enter_context(Client(address=f"{one},{other}", timeout=3.0, coalesce=False))
+        revision, hedge = client.register(record).revision, client._hedge
+        for address in (one, other):
+            with Client(address=address) as server:
+                server.locate(NOBODY, TREAT, at_least=revision)
+
+        def found() -> bool:
+            return len(client.locate(LocalIdToken(record.local_id_token), TREAT).identities) == 1
+
+        until(lambda: found() and len(hedge._replicas.in_turn()) == 2)
+        assert all(found() for _ in range(20 * (LOST_IN_A_ROW + 1)))
+        os.kill(hanging, signal.SIGSTOP)
+        try:
+            until(lambda: all(found() for _ in range(50)) and len(hedge._replicas.in_turn()) == 1)
+        finally:
+            os.kill(hanging, signal.SIGCONT)
+        until(lambda: found() and len(hedge._replicas.in_turn()) == 2)
+
+
+def test_two_servers_on_one_folder(tmp_path, record):
+    """What is registered at one process the client finds at each; the replica is killed, and comes back."""
     key = LocalIdToken(record.local_id_token)
-    with serving(tmp_path, "all") as one:
+    with serving(tmp_path, "all") as (one, _):
         with Client(address=one) as registrar:
             revision = registrar.register(record).revision
-        with serving(tmp_path, "locator") as other:
+        with serving(tmp_path, "locator") as (other, _):
             client = Client(address=f"{one},{other}")
 
             def found() -> bool:
