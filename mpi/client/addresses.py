@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 
 from mpi.errors import ConfigInvalid
+
+_PLACE = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s/:\[\]]+):[0-9]{1,5}")
+"""A host, where it is a number of IPv6 in brackets, and a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,7 @@ def read_addresses(text: str) -> Addresses:
     name, equals, rest = text.rpartition("=")
     places = tuple(place.strip() for place in rest.split(","))
     for place in places:
-        port = place.rpartition(":")[2]
-        if not (host_of(place) and port.isascii() and port.isdecimal() and 0 < int(port) <= 0xFFFF):
+        if not _PLACE.fullmatch(place) or not 0 < int(place.rpartition(":")[2]) <= 0xFFFF:
             raise ConfigInvalid("address", "is a host and a port, such as mpi.example.go.th:7443 or [::1]:7443")
     if len(places) == 1 and not equals:
         return Addresses(places)

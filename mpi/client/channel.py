@@ -48,14 +48,16 @@ _OPTIONS = (
     ("grpc.service_config", SERVICE_CONFIG),
     # A thousand persons with all their locations can pass gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", 64 << 20),
-    # A server that hangs is left out after so long, whether or not it is asked anything then; gRPC asks no sooner.
+    # A server that hangs is left out after so long, whether or not it is asked anything then. No sooner: the sign of
+    # life comes after what is already on its way, and over a slow line an answer may take many seconds.
     ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),  # of pings for other ends, which keep these from being sent
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 30_000),  # of pings for other ends, which keep these from being sent
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
+_CLOSED = "the client was closed; open another one"
 
 
 class Channel:
@@ -91,7 +93,13 @@ class Channel:
         self.privacy: Any = privacy_service_pb2_grpc.PrivacyServiceStub(self.connection)  # type: ignore[no-untyped-call]
 
     def opened(self, target: str, *, retries: bool = True) -> grpc.Channel:
-        """Open one of gRPC's channels, to some or all of the servers; it is closed with this one."""
+        """Open one of gRPC's channels, to some or all of the servers; it is closed with this one.
+
+        Raises:
+            InputRejected: this one was closed already.
+        """
+        if self._closed:
+            raise InputRejected(_CLOSED)
         options: list[tuple[str, Any]] = [*_OPTIONS, ("grpc.enable_retries", int(retries))]
         if self.addresses.name:  # otherwise gRPC would look for the whole list in the certificates
             options.append(("grpc.default_authority", self.addresses.name))
@@ -127,7 +135,7 @@ class Channel:
             except ValueError:
                 if not self._closed:
                     raise
-            raise InputRejected("the client was closed; open another one")
+            raise InputRejected(_CLOSED)
 
         return call
 

@@ -194,9 +194,13 @@ class Hedge:
                 if self._budget.spend():
                     begin()
                 ended = self._ended(done, until)
-            for _ in attempts[1:]:
-                if ended.code() is not grpc.StatusCode.OK:
-                    ended = self._ended(done, until)  # the other one may still answer
+            over = 1
+            while ended.code() is not grpc.StatusCode.OK:
+                if over == len(attempts):
+                    if ended.code() is not grpc.StatusCode.UNAVAILABLE or over == len(there):
+                        break
+                    begin()  # that one was lost: another one may be there
+                ended, over = self._ended(done, until), over + 1
             return self._answer(ended)
         finally:
             if attempts:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -242,23 +243,27 @@ class Looking(Part):
                 yield part
 
         while True:
-            try:
-                for located in self.locate_stream(batches(tuple(parts)), purpose):
+            with closing(self.locate_stream(batches(tuple(parts)), purpose)) as answers:
+                while True:
+                    try:
+                        located = next(answers, None)
+                    except ServiceUnavailable:
+                        # Whoever never answered may be at another address: that must not take long to be told.
+                        patient = patience if done else min(patience, self._channel.timeout)
+                        until = min(until, time.monotonic() + patient)
+                        if time.monotonic() + wait > until:
+                            raise
+                        break
+                    if located is None:
+                        source.check()
+                        return
                     part = parts.popleft()
                     done, wait, until = done + len(part), SOONEST_SECONDS, math.inf
                     if on_progress is not None:
                         on_progress(done)
                     yield part, located
-            except ServiceUnavailable:
-                # Whoever never answered may be at another address: that must not take long to be told.
-                until = min(until, time.monotonic() + (patience if done else min(patience, self._channel.timeout)))
-                if time.monotonic() + wait > until:
-                    raise
-                time.sleep(wait)
-                wait = min(2 * wait, LATEST_SECONDS)
-            else:
-                source.check()
-                return
+            time.sleep(wait)
+            wait = min(2 * wait, LATEST_SECONDS)
 
     def locate_frame(
         self,
@@ -306,7 +311,7 @@ class Looking(Part):
 
     def locate_stream(
         self, batches: Iterable[Sequence[LocateKey]], purpose: PurposeOfUse, at_least: bytes | None = None
-    ) -> Iterator[BatchLocated]:
+    ) -> Generator[BatchLocated, None, None]:
         """Look up batches over one stream; `batches` is read a few batches ahead of the answers and no further.
 
         Args:

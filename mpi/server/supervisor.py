@@ -58,14 +58,13 @@ def reserved(listen: str) -> tuple[socket.socket, str]:
     """
     host, port = host_of(listen), int(listen.rpartition(":")[2])
     bare = host.removeprefix("[").removesuffix("]")
-    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
-    holder = socket.socket(family)
+    holder = socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET)
     try:
-        with socket.socket(family) as alone:
-            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended do not count
-            alone.bind((bare, port))
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended do not count
         holder.bind((bare, port))
+        # From here on workers may come, and nobody else.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError:
         holder.close()
         raise ConfigInvalid("listen", f"{listen} cannot be bound; is another server there?") from None

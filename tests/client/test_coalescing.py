@@ -132,6 +132,20 @@ def test_keys_that_cannot_be_read_on_are_an_error(at, certs, error):
     assert len(found) == 700
 
 
+def test_what_is_told_of_progress_may_fail(at, certs):
+    """As itself, whatever it is: nothing is left out."""
+
+    def told(done: int) -> None:
+        if done > 1000:
+            raise ServiceUnavailable("of another service")
+
+    keys, found = [LocalIdToken(number.to_bytes(32, "big")) for number in range(2600)], []
+    client = Client(address=at[1], certificates=certs / "exchange-cdes")
+    with client, pytest.raises(ServiceUnavailable, match="of another service"):
+        found.extend(client.locate_many(keys, TREAT, told))
+    assert [key for key, _ in found] == keys[:1000]
+
+
 def test_many_keys_outlive_a_server_that_goes_away(certs):
     """The stream is opened again and goes on with what has no answer; each key is answered once, in its order."""
     keys = [LocalIdToken(number.to_bytes(32, "big")) for number in range(2600)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mpi.client import Client, PurposeOfUse
 from mpi.domain.identifiers import LocalIdToken
 from mpi.errors import ConfigInvalid, MpiError
+from mpi.server.http2.listener import _bound
 from mpi.server.supervisor import reserved
 from tests.building import encoded, key_ring, raw
 
@@ -141,12 +143,31 @@ def test_no_process_outlives_its_supervisor(tmp_path: Path) -> None:
         until(lambda: not any(map(alive, started)))
 
 
+def test_connections_that_ended_keep_no_address() -> None:
+    """Clients of the server before, which have not closed their ends."""
+    before = _bound("127.0.0.1", 0, shared=False)
+    before.setblocking(True)
+    before.listen()
+    address = f"127.0.0.1:{before.getsockname()[1]}"
+    with socket.create_connection(before.getsockname()):
+        before.accept()[0].close()
+        before.close()
+        holder, _ = reserved(address)
+        with holder, _bound("127.0.0.1", int(address.rpartition(":")[2]), shared=True) as worker:
+            worker.listen()
+
+
 def test_an_address_in_use_is_refused() -> None:
     """A port that another server has is named, not shared."""
     holder, address = reserved("127.0.0.1:0")
     with holder:
         with pytest.raises(ConfigInvalid, match="another server"):
             reserved(address)
+        worker = _bound("127.0.0.1", int(address.rpartition(":")[2]), shared=True)
+        with worker:
+            worker.listen()
+            with pytest.raises(ConfigInvalid, match="another server"):
+                reserved(address)
         holder.listen()
         for place in (address, "nowhere"):
             with pytest.raises(ConfigInvalid):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 import grpc
 import ngh2
@@ -66,6 +67,7 @@ class Shared:
         methods: how calls are served, by their path.
         unknown: what is said of a call that is none of them.
         connections: those that are open.
+        arriving: those whose handshake has not ended; one that fails is forgotten without a word.
         of_each: how many of them each client has, by its certificate.
         arrived: calls that are served together at the end of this turn of the event loop, by what serves them.
     """
@@ -73,6 +75,7 @@ class Shared:
     methods: Mapping[bytes, Method]
     unknown: str
     connections: set[Connection] = field(default_factory=set)
+    arriving: WeakSet[Connection] = field(default_factory=WeakSet)
     of_each: Counter[bytes] = field(default_factory=Counter)
     arrived: dict[Callable[[list[Call]], None], list[Call]] = field(default_factory=dict)
 
@@ -109,6 +112,7 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.peer = NOBODY
         self._shared = shared
+        shared.arriving.add(self)
         self._http = ngh2.Connection(ngh2.Role.SERVER, _CONFIGURATION)
         self._transport: asyncio.Transport | None = None
         self._calls: dict[int, Call] = {}
@@ -133,6 +137,7 @@ class Connection(asyncio.Protocol):
         secured = transport.get_extra_info("ssl_object")
         if secured is not None:
             self.peer = peer_of(secured)
+        self._shared.arriving.discard(self)
         self._shared.connections.add(self)
         self._shared.of_each[self.peer.certificate] += 1
         self._http.initiate_connection(_SETTINGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import grpc
@@ -94,24 +94,26 @@ class Server:
             return
         self._listening.close()
         connections = self._shared.connections
+        # The event loop may be closed after this, and a handshake must not end then.
+        await self._left(self._shared.arriving, LAST_SECONDS)
         for connection in list(connections):
             connection.announce_leaving()
         if connections:
             await asyncio.sleep(NOTICE_SECONDS)
         for connection in list(connections):
             connection.leave()
-        await self._gone(grace)
+        await self._left(connections, grace)
         for connection in list(connections):
             connection.close()
-        await self._gone(LAST_SECONDS)
+        await self._left(connections, LAST_SECONDS)
         if self._looking is not None:
             self._looking.cancel()
 
-    async def _gone(self, seconds: float) -> None:
-        """Wait until no connection is left, and no longer than this."""
+    async def _left(self, connections: Collection[Connection], seconds: float) -> None:
+        """Wait until all of these have left, and no longer than this."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        while self._shared.connections and loop.time() < until:
+        while connections and loop.time() < until:
             await asyncio.sleep(0.01)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
