@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from mpi.errors import ConfigInvalid
 
-_PLACE = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s/:\[\]]+):[0-9]{1,5}")
-"""A host, where it is a number of IPv6 in brackets, and a port."""
+_PLACE = re.compile(r"(\[[\w.%]*:[\w:.%]*\]|[^\s/:\[\]]+):[0-9]{1,5}")
+"""A host, in brackets where it is a number of IPv6, and a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,9 @@ def _target(places: list[str] | tuple[str, ...]) -> str:
 
 
 def _family(place: str) -> int:
-    """4 or 6; 0 for what is no number with a port."""
-    host, _, port = place.rpartition(":")
-    if port.isascii() and port.isdecimal() and int(port) <= 0xFFFF:
-        with suppress(ValueError):
-            version = ipaddress.ip_address(host_of(place)).version
-            return version if host.startswith("[") == (version == 6) else 0
+    """4 or 6; 0 for what is no number."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host_of(place)).version
     return 0
 
 

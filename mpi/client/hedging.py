@@ -41,9 +41,6 @@ LOST_IN_A_ROW, AWAY_SECONDS = 3, 10.0
 GRACE_SECONDS = 1.0
 """How long after its deadline a call is given up that has not said that it has ended."""
 
-_PLAINLY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION)
-"""What both attempts may come to that a plain call can mend: a server that was lost, a consent to use up."""
-
 
 class Pace:
     """How long the lookups of one kind take, and from when on one is slow.
@@ -197,9 +194,9 @@ class Hedge:
             over = 1
             while ended.code() is not grpc.StatusCode.OK:
                 if over == len(attempts):
-                    if ended.code() is not grpc.StatusCode.UNAVAILABLE or over == len(there):
+                    if over == len(there) or not _is_lost(ended):
                         break
-                    begin()  # that one was lost: another one may be there
+                    begin()  # another one may be there
                 ended, over = self._ended(done, until), over + 1
             return self._answer(ended)
         finally:
@@ -218,6 +215,11 @@ class Hedge:
     def _answer(self, ended: Any) -> Any | None:
         if ended.code() is grpc.StatusCode.OK:
             return ended.result()
-        if ended.code() in _PLAINLY and not isinstance(from_wire(ended), IndexBehind):
+        if _is_lost(ended) or ended.code() is grpc.StatusCode.FAILED_PRECONDITION:  # a consent to use up
             return None
         raise self._channel.meant(ended)
+
+
+def _is_lost(ended: Any) -> bool:
+    """Say whether a server was not there to answer; one that is behind a demanded revision has answered."""
+    return ended.code() is grpc.StatusCode.UNAVAILABLE and not isinstance(from_wire(ended), IndexBehind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -120,12 +121,13 @@ def test_it_is_off_with_one_address_and_by_switch(certs, hedge):
 
 
 def test_errors_are_what_the_server_meant(two, certs):
-    """A refusal is raised as without hedging."""
-    *_, addresses = two
+    """A refusal is raised as without hedging, and one that is behind is not made up for by asking others."""
+    one, other, addresses = two
     with Client(address=addresses, certificates=certs / "exchange-cdes", timeout=2, hedge_after=5) as client:
         earn(client, 1)
         with pytest.raises(IndexBehind):
             client.locate(NOBODY, TREAT, convert.revision_to_token(99))
+    assert [each.reason for index in (one, other) for each in index.accesses if each.reason] == ["INDEX_BEHIND"]
     with Client(address=addresses, certificates=certs / "facility-10661", hedge_after=5) as client:
         earn(client, 0)
         with pytest.raises(AccessDenied):
@@ -146,6 +148,19 @@ def test_a_lost_replica_is_made_up_for(certs):
             for _ in range(20):
                 client.locate(NOBODY, TREAT)
             assert len(here.accesses) == 20
+
+
+def test_the_next_one_answers_for_one_that_is_lost(two, certs, monkeypatch):
+    """Without a plain call, which might go to yet another one that hangs."""
+    *_, addresses = two
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        gone = f"127.0.0.1:{closed.getsockname()[1]}"
+    with Client(address=f"{gone},{addresses}", certificates=certs / "exchange-cdes", coalesce=False) as client:
+        earn(client, 0)
+        monkeypatch.setattr(client._hedge._replicas, "_there", [True] * 3)
+        monkeypatch.setattr(client._channel, "call", None)
+        for _ in range(6):
+            assert client.locate(NOBODY, TREAT).identities == ()
 
 
 class TestUsingUp:

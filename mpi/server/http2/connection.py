@@ -121,13 +121,6 @@ class Connection(asyncio.Protocol):
         self._half_sent = 0
         self._scheduled = self._full = self._leaving = self._over = False
         self._heard, self._asked, self._filled = loop.time(), 0.0, 0.0
-        self._on: dict[type[ngh2.Event], Callable[[Any], None]] = {
-            ngh2.RequestReceived: self._requested,
-            ngh2.DataReceived: self._received,
-            ngh2.TrailersReceived: self._trailers,
-            ngh2.StreamClosed: self._closed,
-            ngh2.ConnectionClosed: self._ended,
-        }
 
     # What the event loop calls.
 
@@ -273,11 +266,10 @@ class Connection(asyncio.Protocol):
     # What happens on the connection.
 
     def _happened(self) -> None:
-        on = self._on
         for event in self._http.events():
-            known = on.get(type(event))
+            known = _ON.get(type(event))
             if known is not None:
-                known(event)
+                known(self, event)
 
     def _requested(self, event: ngh2.RequestReceived) -> None:
         path = kind = verb = timeout = b""
@@ -434,3 +426,13 @@ class Connection(asyncio.Protocol):
         """Close without a further word: the client does not keep to HTTP/2, or is not there."""
         if self._transport is not None:
             self._transport.abort()
+
+
+# Of the class, not of each connection: one that referred to itself would outlive a handshake that failed.
+_ON: Mapping[type[ngh2.Event], Callable[[Connection, Any], None]] = {
+    ngh2.RequestReceived: Connection._requested,
+    ngh2.DataReceived: Connection._received,
+    ngh2.TrailersReceived: Connection._trailers,
+    ngh2.StreamClosed: Connection._closed,
+    ngh2.ConnectionClosed: Connection._ended,
+}

@@ -23,7 +23,7 @@ BACKLOG = 1024
 NOTICE_SECONDS = 0.1
 """How long calls still come after clients were told that the server stops."""
 LAST_SECONDS = 1.0
-"""How long the last bytes to clients may take when the server stops."""
+"""How long handshakes under way, and in the end the last bytes to clients, may take when the server stops."""
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 

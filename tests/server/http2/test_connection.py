@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -119,6 +121,17 @@ class TestCalls:
             said, _ = raw.status(raw.call(b"next"))
         assert said[b"grpc-status"] == b"0"
         assert (calls.echoed, sum(calls.together)) == ([b"next"], 0)
+
+    def test_a_handshake_that_failed_leaves_nothing_to_wait_for(self):
+        """No word of it comes: the connection is forgotten at once, not when the collector comes to it."""
+        with closing(asyncio.new_event_loop()) as loop:
+            shared = connection.Shared({}, "")
+            gc.disable()
+            try:
+                connection.Connection(shared, loop)
+                assert not shared.arriving
+            finally:
+                gc.enable()
 
     def test_who_vanishes_is_served_no_further(self, calls, address):
         """Neither is a client whose connection breaks."""
